@@ -1,0 +1,31 @@
+"""What several test files share: example photos, the real data where it is, the shipped network."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from agegenderemo.analyzer import Analyzer
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+@pytest.fixture(scope="session")
+def examples() -> Path:
+    """Folder of the photos that the repository ships."""
+    return EXAMPLES
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """Folder of the real data sets; the test is skipped, saying so, where it is not given."""
+    folder = os.environ.get("AGEGENDEREMO_DATA")
+    if not folder:
+        pytest.skip("AGEGENDEREMO_DATA is not set: the real data sets are not at hand")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def analyzer() -> Analyzer:
+    """The shipped checkpoint behind the real detector."""
+    return Analyzer.from_checkpoint()

@@ -1,0 +1,169 @@
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from agegenderemo.images import ImageError, iou, load_image, shrink
+
+RED, GREEN = (250, 0, 0), (0, 250, 0)
+
+
+def encode(image: Image.Image, format: str = "PNG", **options: object) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, format, **options)
+    return stream.getvalue()
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A PNG of a few hundred bytes that claims to hold width × height pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    pixels = chunk(b"IDAT", zlib.compress(b"\0" * 100))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + pixels + chunk(b"IEND", b"")
+
+
+def test_path_bytes_pil_and_array_are_one(examples: Path) -> None:
+    path = examples / "astronaut.jpg"
+    array = load_image(path)
+    assert array.shape == (512, 512, 3)
+    assert array.dtype == np.uint8
+    for other in (str(path), path.read_bytes(), Image.open(path), array):
+        assert np.array_equal(load_image(other), array)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_respected(orientation: int) -> None:
+    upright = Image.new("RGB", (40, 20), GREEN)
+    upright.paste(RED, (0, 0, 10, 10))
+    undo = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    stored = upright.transpose(undo[orientation]) if orientation in undo else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    assert np.array_equal(load_image(encode(stored, exif=exif)), np.asarray(upright))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB"])
+def test_every_mode_becomes_rgb(mode: str) -> None:
+    grey = Image.new("L", (6, 4), 255)
+    source = grey.convert("RGB").convert(mode) if mode != "1" else grey.convert("1")
+    if mode == "LAB":
+        source = Image.merge("LAB", [grey, Image.new("L", (6, 4), 0), Image.new("L", (6, 4), 0)])
+    array = load_image(source)
+    assert array.shape == (4, 6, 3)
+    assert array.min() >= 250
+
+
+def test_16_bit_greys_are_scaled_not_cut() -> None:
+    ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    array = load_image(encode(Image.fromarray(ramp)))
+    assert array[0, 0, 0] == 0
+    assert array[-1, -1, 0] == 255
+    assert abs(int(array[8, 0, 0]) - 128) <= 1
+
+
+def test_floating_point_tiff_is_scaled() -> None:
+    values = np.linspace(-2, 2, 64, dtype=np.float32).reshape(8, 8)
+    array = load_image(encode(Image.fromarray(values), "TIFF"))
+    assert (array.min(), array.max()) == (0, 255)
+
+
+def test_transparency_is_laid_over_white() -> None:
+    assert load_image(encode(Image.new("RGBA", (4, 4), (0, 0, 0, 0)))).min() == 255
+    palette = Image.new("P", (4, 4), 0)
+    palette.putpalette([0, 0, 0, *RED])
+    palette.putpixel((1, 1), 1)
+    array = load_image(encode(palette, transparency=0))
+    assert tuple(array[0, 0]) == (255, 255, 255)
+    assert tuple(array[1, 1]) == RED
+
+
+def test_cmyk_jpeg() -> None:
+    array = load_image(encode(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG"))
+    assert array[..., 0].min() > 200
+    assert array[..., 1:].max() < 60
+
+
+def test_the_first_frame_of_an_animation_counts() -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, GREEN)]
+    data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert tuple(load_image(data)[0, 0]) == RED
+
+
+@pytest.mark.parametrize("size", [(1, 1), (20000, 2), (2, 20000)])
+def test_odd_sizes_are_read(size: tuple[int, int]) -> None:
+    assert load_image(encode(Image.new("RGB", size))).shape == (size[1], size[0], 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"", "the file is empty"),
+        (b"hello, this is text", "not an image"),
+        (bomb(20_000, 10_000), "megapixels"),
+        (bomb(10_200, 10_000), "102 megapixels"),
+        (bomb(400, 300), "damaged or cut off"),
+        (b"\x89PNG\r\n\x1a\n", "Cannot read the image"),
+        (b"GIF89a", "Cannot read the image"),
+    ],
+)
+def test_bad_files_get_one_sentence(data: bytes, sentence: str) -> None:
+    with pytest.raises(ImageError, match=sentence) as raised:
+        load_image(data)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("keep", [20, 400, 20_000])
+def test_a_truncated_jpeg_is_an_error(examples: Path, keep: int) -> None:
+    data = (examples / "astronaut.jpg").read_bytes()[:keep]
+    with pytest.raises(ImageError):
+        load_image(data)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"Cannot read gone\.jpg: No such file"):
+        load_image(tmp_path / "gone.jpg")
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((4, 4, 3), np.float32),
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((0, 4, 3), np.uint8),
+    ],
+)
+def test_arrays_of_another_kind_are_refused(array: np.ndarray) -> None:
+    with pytest.raises(ImageError):
+        load_image(array)
+
+
+def test_shrink_keeps_small_pictures_and_the_aspect_of_large_ones() -> None:
+    image = np.zeros((300, 600, 3), np.uint8)
+    assert shrink(image, 600)[0] is image
+    small, scale = shrink(image, 200)
+    assert small.shape == (100, 200, 3)
+    assert scale == pytest.approx(1 / 3)
+    assert shrink(np.zeros((2, 20000, 3), np.uint8), 100)[0].shape == (1, 100, 3)
+
+
+def test_iou() -> None:
+    assert iou((0, 0, 2, 2), (0, 0, 2, 2)) == 1
+    assert iou((0, 0, 2, 2), (1, 0, 3, 2)) == pytest.approx(1 / 3)
+    assert iou((0, 0, 1, 1), (1, 1, 2, 2)) == 0
