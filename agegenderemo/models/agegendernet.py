@@ -1,0 +1,81 @@
+"""AgeGenderNet: a ResNet-style network with CBAM attention, 9,365,552 parameters."""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from agegenderemo.models.cbam import CBAM
+from agegenderemo.models.heads import MultiTaskNet, emotion_head, head, mlp_neck
+from agegenderemo.models.registry import register
+from agegenderemo.records import InputSpec
+
+# (channels, blocks, stride of the first, CBAM in the last)
+_STAGES = ((64, 2, 1, False), (128, 2, 2, False), (256, 3, 2, True), (384, 2, 2, True))
+_NECK = (384, 512, 256, 128)
+_NECK_DROPOUT = (0.5, 0.4, 0.3)
+_HEAD_HIDDEN = 64
+_EMOTION_DROPOUT = 0.3
+
+
+class ResidualBlock(nn.Module):
+    """Two 3×3 convolutions with batch norm, optional CBAM on their result, and a shortcut."""
+
+    def __init__(self, inner: int, outer: int, stride: int, attention: bool) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inner, outer, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outer)
+        self.conv2 = nn.Conv2d(outer, outer, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outer)
+        self.attention = CBAM(outer) if attention else nn.Identity()
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inner != outer:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inner, outer, 1, stride, bias=False), nn.BatchNorm2d(outer)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        y = self.attention(self.bn2(self.conv2(y)))
+        return F.relu(y + self.shortcut(x), inplace=True)
+
+
+def _backbone() -> nn.Sequential:
+    layers: list[nn.Module] = [
+        nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False),
+        nn.BatchNorm2d(64),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(3, stride=2, padding=1),
+    ]
+    inner = 64
+    for channels, blocks, stride, attention in _STAGES:
+        for block in range(blocks):
+            last = block == blocks - 1
+            layers.append(
+                ResidualBlock(inner, channels, 1 if block else stride, attention and last)
+            )
+            inner = channels
+    return nn.Sequential(*layers, CBAM(inner), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    elif isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=0.01)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+@register("agegendernet", InputSpec(224), source="AgeGenderEmo reports; CBAM: Woo et al. 2018")
+def agegendernet(*, emotion: bool = True, dropout_scale: float = 1.0) -> MultiTaskNet:
+    """N×3×H×W to age, gender and, unless left out, emotion; any H and W from 32 pixels."""
+    width = _NECK[-1]
+    net = MultiTaskNet(
+        backbone=_backbone(),
+        neck=mlp_neck(_NECK, tuple(rate * dropout_scale for rate in _NECK_DROPOUT)),
+        age=head(width, _HEAD_HIDDEN, 1),
+        gender=head(width, _HEAD_HIDDEN, 1),
+        emotion=emotion_head(width, _HEAD_HIDDEN, _EMOTION_DROPOUT * dropout_scale)
+        if emotion
+        else None,
+    )
+    return net.apply(_initialise)

@@ -1,0 +1,43 @@
+"""Convolutional block attention (Woo et al. 2018), as AgeGenderNet uses it."""
+
+import torch
+from torch import Tensor, nn
+
+
+class ChannelAttention(nn.Module):
+    """Weights each channel by a gate in (0, 1) computed from its mean; N×C×H×W in and out.
+
+    The paper adds a second path over the maxima; AgeGenderNet has the mean alone.
+    """
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        super().__init__()
+        self.gate = nn.Sequential(
+            nn.Linear(channels, channels // reduction, bias=False),
+            nn.ReLU(inplace=True),
+            nn.Linear(channels // reduction, channels, bias=False),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate: Tensor = self.gate(x.mean(dim=(2, 3)))
+        return x * gate[:, :, None, None]
+
+
+class SpatialAttention(nn.Module):
+    """Weights each position by a gate in (0, 1) from the mean and maximum over the channels."""
+
+    def __init__(self, kernel_size: int = 7) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        summary = torch.cat([x.mean(dim=1, keepdim=True), x.amax(dim=1, keepdim=True)], dim=1)
+        return x * torch.sigmoid(self.conv(summary))
+
+
+class CBAM(nn.Sequential):
+    """Channel attention, then spatial attention."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(ChannelAttention(channels), SpatialAttention())
