@@ -1,0 +1,94 @@
+"""FER2013 with the FER+ labels (Barsoum et al. 2016), in both published layouts.
+
+Images as FER+ lays them out (``FER2013Train/fer0000000.png`` …) with ``fer2013new.csv``, or the
+original ``fer2013.csv``, whose rows are pixel strings and stand in the same order as the labels.
+"""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from agegenderemo.labels import FERPLUS_COLUMNS, soft_emotion
+from agegenderemo.readers.source import DatasetError, find, image_root, list_images, stem
+from agegenderemo.records import ImageRef, Reading, Sample, Skip, Split
+
+_SPLITS: dict[str, Split] = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
+_PIXELS = 48 * 48
+
+
+def read(root: Path) -> Reading:
+    """Every image with its ten votes, and the soft emotion label that they give.
+
+    A sample of which most votes say "unknown" or "no face" keeps its votes and has no emotion, so
+    that it is neither trained on nor counted. Splits are the column ``Usage``.
+    """
+    with find(root, "fer2013new.csv").open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    images = image_root(root, "ferplus.zip")
+    pixels = _pixel_file(root)
+    if pixels is not None:
+        refs: list[ImageRef | None] = [*_pixel_rows(pixels)]
+        if len(refs) != len(rows):
+            raise DatasetError(
+                f"{pixels.name} has {len(refs):,} rows and fer2013new.csv {len(rows):,}; "
+                "they must be the same list."
+            )
+    else:
+        by_stem = {stem(ref.name): ref for ref in list_images(images)}
+        refs = [by_stem.get(stem(row.get("Image name") or "")) for row in rows]
+
+    samples: list[Sample] = []
+    skipped: list[Skip] = []
+    seen: set[ImageRef] = set()
+    for number, (row, ref) in enumerate(zip(rows, refs, strict=True)):
+        name = (row.get("Image name") or "").strip()
+        if not name:  # FER+ leaves the name blank where every vote is "no face"
+            skipped.append(Skip(f"row {number + 2}", "no image name"))
+        elif ref is None:
+            skipped.append(Skip(name, "no image"))
+        elif ref in seen:  # FER+ names four images twice
+            skipped.append(Skip(name, "image named twice"))
+        elif pixels is not None and ref.name:
+            skipped.append(Skip(name, ref.name))
+        else:
+            seen.add(ref)
+            sample = _sample(row, ref, name)
+            if isinstance(sample, Skip):
+                skipped.append(sample)
+            else:
+                samples.append(sample)
+    return Reading(tuple(samples), tuple(skipped))
+
+
+def _sample(row: dict[str, str], ref: ImageRef, name: str) -> Sample | Skip:
+    try:
+        votes = tuple(int(row[column]) for column in FERPLUS_COLUMNS)
+        split = _SPLITS[row["Usage"].strip()]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return Skip(name, "missing or unreadable field")
+    if min(votes) < 0 or sum(votes) == 0:
+        return Skip(name, "no votes")
+    return Sample(ref, split, emotion=soft_emotion(votes), votes=votes)
+
+
+def _pixel_file(root: Path) -> Path | None:
+    if root.is_file():
+        return root if root.suffix == ".csv" else None
+    path = root / "fer2013.csv"
+    return path if path.is_file() else None
+
+
+def _pixel_rows(path: Path) -> Iterator[ImageRef]:
+    """A reference to each row after the header; ``name`` says what is wrong with a broken one."""
+    with path.open("rb") as file:
+        header = file.readline()
+        if b"pixels" not in header:
+            raise DatasetError(f"{path} is not the published fer2013.csv: no column 'pixels'.")
+        offset = file.tell()
+        for line in file:
+            if line.strip():
+                fields = line.decode(errors="replace").replace('"', "").split(",")
+                values = fields[1].split() if len(fields) > 1 else []
+                good = len(values) == _PIXELS and all(v.isdigit() and int(v) < 256 for v in values)
+                yield ImageRef(path, "" if good else "broken pixel string", offset)
+            offset += len(line)

@@ -1,0 +1,91 @@
+"""FFHQ-Features: one JSON file an image with the answers of Azure's face service.
+
+A file holds a list of faces: empty where none was found, several where more were; the first
+counts. Emotion scores are normalised to sum to one. Images are the FFHQ thumbnails, flat
+(``00000.png``) or in the published folders of a thousand (``00000/00000.png``), of any size.
+"""
+
+import json
+import math
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from agegenderemo.labels import EMOTIONS, GENDERS
+from agegenderemo.readers.source import DatasetError, list_images, stem
+from agegenderemo.records import ImageRef, Reading, Sample, Skip
+
+FIRST_VALIDATION = 60_000
+"""Files 00000 to 59999 are for training, 60000 to 69999 for validation."""
+
+
+def read(root: Path) -> Reading:
+    """The set in one folder: images in ``thumbnails128x128`` and labels in ``json``."""
+    return read_parts(_first(root, "json", "labels"), _first(root, "thumbnails128x128", "images"))
+
+
+def read_parts(labels: Path, images: Path | None = None) -> Reading:
+    """Labels from a folder of JSON files or the published tar, images from a folder or zip.
+
+    Without ``images`` the labels alone are read, and each `ImageRef` names the file that an image
+    would have. Age 0 stays in: training leaves it out, the report's final evaluation does not.
+    """
+    by_stem = None if images is None else {stem(ref.name): ref for ref in list_images(images)}
+    samples, skipped, repaired = [], [], []
+    for name, text in _json_files(labels):
+        key = stem(name)
+        try:
+            faces = json.loads(text)
+            if not faces:
+                skipped.append(Skip(name, "no face"))
+                continue
+            if len(faces) > 1:
+                repaired.append(Skip(name, "several faces, the first counts"))
+            sample = _sample(faces[0]["faceAttributes"], key)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            skipped.append(Skip(name, "missing or unreadable field"))
+            continue
+        ref = ImageRef(labels, f"{key}.png") if by_stem is None else by_stem.get(key)
+        if ref is None:
+            skipped.append(Skip(name, "no image"))
+            continue
+        age, gender, emotion = sample
+        split = "train" if int(key) < FIRST_VALIDATION else "val"
+        samples.append(Sample(ref, split, age=age, gender=gender, emotion=emotion))  # type: ignore[arg-type]
+    return Reading(tuple(samples), tuple(skipped), tuple(repaired))
+
+
+def _sample(attributes: dict[str, Any], key: str) -> tuple[float, int, tuple[float, ...]]:
+    age = float(attributes["age"])
+    if not 0 <= age <= 130 or not key.isdigit():
+        raise ValueError("age out of range, or a file name that is no number")
+    scores = [float(attributes["emotion"][name]) for name in EMOTIONS]
+    total = sum(scores)
+    if min(scores) < 0 or not math.isfinite(total) or total <= 0:
+        raise ValueError("emotion scores must be finite, not negative and not all zero")
+    gender = GENDERS.index(attributes["gender"].lower())
+    return age, gender, tuple(score / total for score in scores)
+
+
+def _json_files(labels: Path) -> Iterator[tuple[str, bytes]]:
+    if labels.is_dir():
+        for path in sorted(labels.rglob("*.json")):
+            yield path.name, path.read_bytes()
+    elif labels.is_file() and tarfile.is_tarfile(labels):
+        found = []
+        with tarfile.open(labels) as archive:
+            for member in archive:
+                stream = archive.extractfile(member) if member.name.endswith(".json") else None
+                if stream is not None:
+                    found.append((Path(member.name).name, stream.read()))
+        yield from sorted(found)
+    else:
+        raise DatasetError(f"{labels} is neither a folder of JSON files nor a tar of them.")
+
+
+def _first(root: Path, *names: str) -> Path:
+    for name in names:
+        if (root / name).exists():
+            return root / name
+    raise DatasetError(f"{root} has none of the folders {', '.join(names)}.")
