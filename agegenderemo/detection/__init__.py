@@ -1,0 +1,1 @@
+"""Finding faces (`mtcnn`) and cutting the crop that the network sees (`align`)."""

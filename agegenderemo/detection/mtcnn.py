@@ -1,0 +1,119 @@
+"""MTCNN (Zhang et al. 2016) of facenet-pytorch behind one class that returns typed detections."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from facenet_pytorch import MTCNN
+from facenet_pytorch.models.utils.detect_face import detect_face
+from numpy.typing import NDArray
+
+from agegenderemo.images import RGBImage, shrink
+from agegenderemo.records import Box, Detection, Landmarks
+
+_PYRAMID_FACTOR = 0.709
+_SMALLEST_FACE = 12  # pixels: the window of the first network
+
+
+class FaceDetector:
+    """Finds faces in RGB uint8 pictures. Safe to share between threads: it holds weights only.
+
+    Args:
+        min_face_size: smallest face to search for, in pixels of the searched picture; the cost
+            falls roughly with its square.
+        max_side: larger pictures are searched at this size, in pixels of the longer side; boxes
+            and landmarks come back in pixels of the original.
+        min_score: detections below this score, in [0, 1], are dropped.
+    """
+
+    def __init__(
+        self,
+        min_face_size: int = 20,
+        max_side: int = 1600,
+        min_score: float = 0.9,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        if min_face_size < _SMALLEST_FACE:
+            raise ValueError(f"min_face_size must be at least {_SMALLEST_FACE}: {min_face_size}")
+        self.min_face_size = min_face_size
+        self.max_side = max_side
+        self.min_score = min_score
+        self._device = torch.device(device)
+        self._nets = MTCNN(keep_all=True, device=self._device).eval()
+
+    def detect(
+        self, image: RGBImage, *, min_face_size: int | None = None, max_side: int | None = None
+    ) -> list[Detection]:
+        """Faces of one picture, the largest first; empty when there is none."""
+        return self.detect_batch([image], min_face_size=min_face_size, max_side=max_side)[0]
+
+    def detect_batch(
+        self,
+        images: Sequence[RGBImage],
+        *,
+        min_face_size: int | None = None,
+        max_side: int | None = None,
+    ) -> list[list[Detection]]:
+        """Faces of several pictures of one size (H×W), in one pass.
+
+        Raises ValueError when the pictures differ in size.
+        """
+        if len({image.shape for image in images}) > 1:
+            raise ValueError("The pictures of one batch must have the same size.")
+        if not images:
+            return []
+        shrunk = [shrink(image, max_side or self.max_side) for image in images]
+        scale = shrunk[0][1]
+        batch = np.stack([image for image, _ in shrunk])
+        found = self._search(batch, min_face_size or self.min_face_size)
+        height, width = images[0].shape[:2]
+        results = []
+        for rows, points in found:
+            faces = [
+                face
+                for row, five in zip(rows, points, strict=True)
+                if (face := _detection(row, five, scale, width, height)) is not None
+                and face.score >= self.min_score
+            ]
+            results.append(sorted(faces, key=lambda face: face.area, reverse=True))
+        return results
+
+    def _search(
+        self, batch: NDArray[np.uint8], min_face_size: int
+    ) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """(rows of x1, y1, x2, y2, score; 5×2 points) for each picture of an N×H×W×3 batch."""
+        # The library fails on an empty image pyramid: pictures smaller than the smallest face.
+        if min(batch.shape[1:3]) < min_face_size:
+            return [(np.empty((0, 5), np.float32), np.empty((0, 5, 2), np.float32))] * len(batch)
+        # The function under MTCNN.detect: it takes the face size as an argument instead of from
+        # shared state, and keeps a box, its score and its points in one order.
+        with torch.inference_mode():
+            boxes, points = detect_face(
+                batch,
+                min_face_size,
+                self._nets.pnet,
+                self._nets.rnet,
+                self._nets.onet,
+                self._nets.thresholds,
+                _PYRAMID_FACTOR,
+                self._device,
+            )
+        return [
+            (np.asarray(b, np.float32).reshape(-1, 5), np.asarray(p, np.float32).reshape(-1, 5, 2))
+            for b, p in zip(boxes, points, strict=True)
+        ]
+
+
+def _detection(
+    row: NDArray[np.float32], points: NDArray[np.float32], scale: float, width: int, height: int
+) -> Detection | None:
+    """One row in pixels of the original, its box clipped; None if nothing of it is left."""
+    x1, y1, x2, y2 = (float(v) / scale for v in row[:4])
+    box: Box = (max(0.0, x1), max(0.0, y1), min(float(width), x2), min(float(height), y2))
+    if not all(math.isfinite(v) for v in (*box, *points.flat)):
+        return None
+    if box[0] >= box[2] or box[1] >= box[3]:
+        return None
+    landmarks: Landmarks = tuple((float(x) / scale, float(y) / scale) for x, y in points)  # type: ignore[assignment]
+    return Detection(box, min(1.0, float(row[4])), landmarks)
