@@ -1,0 +1,57 @@
+"""Running metrics: ``update`` with a batch, ``compute`` at the end. Nothing labelled gives None."""
+
+import math
+
+
+class MeanError:
+    """Mean and population standard deviation of absolute errors."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._sum = 0.0
+        self._squares = 0.0
+
+    def update(self, error: float) -> None:
+        """Add one error; its sign does not matter."""
+        self.count += 1
+        self._sum += abs(error)
+        self._squares += error * error
+
+    def mean(self) -> float | None:
+        """Mean absolute error."""
+        return self._sum / self.count if self.count else None
+
+    def deviation(self) -> float | None:
+        """Standard deviation of the absolute errors around their mean."""
+        if not self.count:
+            return None
+        mean = self._sum / self.count
+        return math.sqrt(max(0.0, self._squares / self.count - mean * mean))
+
+
+class Accuracy:
+    """Share of right answers, [0, 1]."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._right = 0
+
+    def update(self, right: bool) -> None:
+        """Add one answer."""
+        self.count += 1
+        self._right += right
+
+    def compute(self) -> float | None:
+        """Accuracy over what was added."""
+        return self._right / self.count if self.count else None
+
+
+class Confusion:
+    """Counts of (true class, predicted class)."""
+
+    def __init__(self, classes: int) -> None:
+        self.counts = [[0] * classes for _ in range(classes)]
+
+    def update(self, true: int, predicted: int) -> None:
+        """Add one answer."""
+        self.counts[true][predicted] += 1
