@@ -1,0 +1,111 @@
+"""Measures a network on a prepared set: overall and by age band."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from agegenderemo.dataset import PreparedSet
+from agegenderemo.labels import (
+    AGE_BANDS,
+    EMOTIONS,
+    age_band,
+    age_band_name,
+    argmax_emotion,
+    majority_emotion,
+)
+from agegenderemo.metrics import Accuracy, Confusion, MeanError
+from agegenderemo.predictor import Predictor
+from agegenderemo.records import Attributes, Sample
+
+_BATCH = 128
+
+
+@dataclass
+class _Tally:
+    """Metrics over some of the faces. Two emotion protocols, because FER+ figures use both."""
+
+    count: int = 0
+    age: MeanError = field(default_factory=MeanError)
+    band: Accuracy = field(default_factory=Accuracy)
+    gender: Accuracy = field(default_factory=Accuracy)
+    majority: Accuracy = field(default_factory=Accuracy)
+    argmax: Accuracy = field(default_factory=Accuracy)
+
+    def update(self, sample: Sample, answer: Attributes) -> None:
+        self.count += 1
+        if sample.age is not None:
+            self.age.update(answer.age - sample.age)
+        elif sample.age_range is not None:
+            low, high = sample.age_range
+            # The bands are whole years, so 19.9 still is in 10-19.
+            self.band.update(low <= answer.age < high + 1)
+        if sample.gender is not None:
+            self.gender.update((answer.male_probability >= 0.5) == bool(sample.gender))
+        predicted = int(np.argmax(answer.emotions))
+        for true, accuracy in zip(
+            _true_emotions(sample), (self.majority, self.argmax), strict=True
+        ):
+            if true is not None:
+                accuracy.update(predicted == true)
+
+
+def _true_emotions(sample: Sample) -> tuple[int | None, int | None]:
+    """The label under the majority and the argmax protocol; a soft label's top under both."""
+    if sample.votes is not None:
+        return majority_emotion(sample.votes), argmax_emotion(sample.votes)
+    top = None if sample.emotion is None else int(np.argmax(sample.emotion))
+    return top, top
+
+
+def evaluate(
+    predictor: Predictor, prepared: PreparedSet, rows: NDArray[np.int64], progress: bool = True
+) -> dict[str, Any]:
+    """Run the network over rows of a prepared set; a figure without labels is None.
+
+    ``age_mae`` and ``age_sd`` (of the absolute error) are years, accuracies lie in [0, 1],
+    ``age_band_accuracy`` is for sets whose ages are bands. ``confusion`` counts majority labels,
+    true emotion by row.
+    """
+    total, bands = _Tally(), [_Tally() for _ in AGE_BANDS]
+    confusion = Confusion(len(EMOTIONS))
+    starts = range(0, len(rows), _BATCH)
+    for start in tqdm(
+        starts, desc=f"{prepared.name}: evaluating", unit="batch", disable=not progress
+    ):
+        batch = rows[start : start + _BATCH]
+        answers = predictor.predict(torch.from_numpy(prepared.crops[batch]))
+        for row, answer in zip(batch, answers, strict=True):
+            sample = prepared.samples[row]
+            total.update(sample, answer)
+            if sample.age is not None:
+                bands[age_band(sample.age)].update(sample, answer)
+            true = _true_emotions(sample)[0]
+            if true is not None:
+                confusion.update(true, int(np.argmax(answer.emotions)))
+    return {
+        "n": total.count,
+        "age_mae": total.age.mean(),
+        "age_sd": total.age.deviation(),
+        "age_band_accuracy": total.band.compute(),
+        "gender_accuracy": total.gender.compute(),
+        "emotion_accuracy_majority": total.majority.compute(),
+        "emotion_n_majority": total.majority.count,
+        "emotion_accuracy_argmax": total.argmax.compute(),
+        "emotion_n_argmax": total.argmax.count,
+        "bands": [
+            {
+                "band": age_band_name(index),
+                "n": tally.count,
+                "age_mae": tally.age.mean(),
+                "gender_accuracy": tally.gender.compute(),
+                "emotion_accuracy": tally.majority.compute(),
+            }
+            for index, tally in enumerate(bands)
+            if total.age.count
+        ],
+        "confusion": confusion.counts if total.majority.count else None,
+    }

@@ -1,0 +1,156 @@
+"""How a network is trained: the configuration, and the named ones that made what is shipped."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from typing import Any, Literal
+
+from agegenderemo.losses import LossWeights
+from agegenderemo.transforms import Augmentation
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Some epochs at one input size in pixels."""
+
+    size: int
+    epochs: int
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherWeights:
+    """Weight of each thing that a teacher says; used only with ``--teacher``."""
+
+    age: float = 0.04
+    gender: float = 0.5
+    emotion: float = 0.3
+    features: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """One training run over several prepared sets at once.
+
+    ``shares`` is the part of each set's training faces that an epoch draws, without replacement.
+    Weights of the age output learn ``age_unit`` (years) times as fast as the others, for they make
+    numbers that much larger. The learning rate rises over ``warmup`` (a fraction of all steps) and
+    falls along a cosine.
+    ``ema`` is the decay of the moving average of the weights, which is what is kept and measured.
+    """
+
+    model: str = "agegendernet"
+    shares: dict[str, float] = field(
+        default_factory=lambda: {"utkface": 1.0, "ferplus": 1.0, "fairface": 1.0}
+    )
+    stages: tuple[Stage, ...] = (Stage(64, 6),)
+    batch: int = 128
+    learning_rate: float = 2e-3
+    age_unit: float = 20.0
+    weight_decay: float = 0.02
+    warmup: float = 0.05
+    clip: float = 5.0
+    ema: float = 0.998
+    dropout_scale: float = 0.3
+    weights: LossWeights = LossWeights(age=0.1, gender=1.0, emotion=1.5)
+    teacher: TeacherWeights = TeacherWeights()
+    augmentation: Augmentation = Augmentation()
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    seed: int = 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, as saved with every run and checkpoint."""
+        return asdict(self)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs over all stages."""
+        return sum(stage.epochs for stage in self.stages)
+
+    def size_at(self, epoch: int) -> int:
+        """Input size in pixels of an epoch, counted from 0."""
+        for stage in self.stages:
+            if epoch < stage.epochs:
+                return stage.size
+            epoch -= stage.epochs
+        return self.stages[-1].size
+
+
+RECIPES: dict[str, TrainConfig] = {
+    # The first shipped checkpoint, made in an hour on two CPU cores without bfloat16. So short a
+    # run underfits: it starts very small, changes the faces little, and leans on the teacher.
+    "first": TrainConfig(
+        shares={"utkface": 1.0, "ferplus": 1.0, "fairface": 0.3},
+        stages=(Stage(48, 3), Stage(64, 2), Stage(80, 1)),
+        ema=0.995,
+        dropout_scale=0.1,
+        teacher=TeacherWeights(age=0.1, gender=1.0, emotion=0.7, features=4.0),
+        augmentation=Augmentation(
+            rotation=6,
+            zoom=0.08,
+            shift=0.04,
+            brightness=0.2,
+            contrast=0.2,
+            saturation=0.2,
+            grey=0.2,
+            blur=0.15,
+            erase=0.0,
+            noise=0.0,
+        ),
+    ),
+}
+
+
+def get_recipe(name: str) -> TrainConfig:
+    """The recipe of a name; raises ValueError with the known names for another."""
+    if name not in RECIPES:
+        raise ValueError(f"unknown recipe {name!r}; known are {', '.join(RECIPES)}")
+    return RECIPES[name]
+
+
+def with_settings(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
+    """The configuration with ``NAME=VALUE`` changes; values are JSON, or else plain text.
+
+    Parts are named with a dot (``weights.age=0.2``); ``stages`` is a list of [size, epochs].
+    Raises ValueError for an unknown name, with the known ones, and for an unfit value.
+    """
+    for setting in settings:
+        name, separator, text = setting.partition("=")
+        if not separator:
+            raise ValueError(f"{setting!r} is not of the form NAME=VALUE")
+        if name not in (known := _names(config)):
+            raise ValueError(f"unknown setting {name!r}; known are {', '.join(known)}")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        part, _, inner = name.rpartition(".")
+        owner = getattr(config, part) if part else config
+        change: dict[str, Any] = {inner: _fitted(name, getattr(owner, inner), value)}
+        if part:
+            change = {part: replace(owner, **change)}
+        config = replace(config, **change)
+    return config
+
+
+def _names(config: TrainConfig) -> list[str]:
+    names = []
+    for own in fields(config):
+        value = getattr(config, own.name)
+        if is_dataclass(value):
+            names += [f"{own.name}.{inner.name}" for inner in fields(value)]
+        else:
+            names.append(own.name)
+    return names
+
+
+def _fitted(name: str, old: Any, new: Any) -> Any:
+    """A value of the old one's type."""
+    if name == "stages" and isinstance(new, list):
+        if new and all(isinstance(s, list) and [type(v) for v in s] == [int, int] for s in new):
+            return tuple(Stage(size, epochs) for size, epochs in new)
+        raise ValueError(f"stages must be a list of [size, epochs], not {new!r}")
+    if isinstance(old, float) and type(new) is int:
+        return float(new)
+    if type(new) is not type(old):
+        raise ValueError(f"{name} must be a {type(old).__name__}, such as {old!r}, not {new!r}")
+    return new

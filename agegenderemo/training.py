@@ -1,0 +1,319 @@
+"""Trains a network on several prepared sets at once; a killed run resumes to the same weights."""
+
+import copy
+import csv
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from agegenderemo.checkpoint import (
+    CheckpointError,
+    load_state,
+    save_checkpoint,
+    save_state,
+    write_atomically,
+)
+from agegenderemo.dataset import PreparedSet, Targets, make_targets
+from agegenderemo.evaluation import evaluate
+from agegenderemo.losses import Terms, divergence, interval_distance, masked_mean, multitask_loss
+from agegenderemo.models import MultiTaskNet, Outputs, create_model, get_spec
+from agegenderemo.predictor import Predictor
+from agegenderemo.readers import DatasetError
+from agegenderemo.recipes import TeacherWeights, TrainConfig
+from agegenderemo.records import InputSpec
+from agegenderemo.teacher import Lessons, describe, lessons
+from agegenderemo.transforms import augment
+
+STATE = "state.pt"
+WEIGHTS = "model.safetensors"
+HISTORY = "history.csv"
+CONFIG = "config.json"
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """Every training face of every set, addressed by one number."""
+
+    sets: tuple[PreparedSet, ...]
+    set_index: NDArray[np.int64]
+    row: NDArray[np.int64]
+    targets: Targets
+    lessons: Lessons | None
+
+    def crops(self, faces: NDArray[np.int64]) -> Tensor:
+        """The stored crops of some faces, in their order."""
+        size = self.sets[0].crops.shape[1]
+        out = np.empty((len(faces), size, size, 3), np.uint8)
+        for index, prepared in enumerate(self.sets):
+            here = np.flatnonzero(self.set_index[faces] == index)
+            # Sorted rows read a memory map in order.
+            here = here[np.argsort(self.row[faces[here]])]
+            out[here] = prepared.crops[self.row[faces[here]]]
+        return torch.from_numpy(out)
+
+    def epoch(self, shares: dict[str, float], batch: int, seed: int) -> list[NDArray[np.int64]]:
+        """Mixed batches of one epoch; a pure function of the seed. The last short one is left."""
+        generator = np.random.default_rng(seed)
+        drawn = []
+        for index, prepared in enumerate(self.sets):
+            faces = generator.permutation(np.flatnonzero(self.set_index == index))
+            drawn.append(faces[: round(len(faces) * shares[prepared.name])])
+        order = generator.permutation(np.concatenate(drawn))
+        return [order[i : i + batch] for i in range(0, len(order) - batch + 1, batch)]
+
+
+def fit(
+    config: TrainConfig,
+    prepared: Path,
+    out: Path,
+    *,
+    teacher: Path | None = None,
+    resume: bool = False,
+    stop_after: int | None = None,
+) -> Path:
+    """Train and return the path of the averaged weights.
+
+    ``prepared`` holds one folder a set. After every epoch ``out`` has the averaged weights, the
+    history and a state; with ``resume`` the run continues from the state, and its weights end up
+    the same, bit for bit, as if it had not stopped. ``stop_after`` ends the run early, for tests
+    of just that.
+
+    Raises DatasetError for missing crops and CheckpointError for a state of another recipe.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.set_flush_denormal(True)  # Adam's moments decay into numbers that CPUs are slow at
+    sets = tuple(PreparedSet.open(prepared / name) for name in config.shares)
+    pool = _pool(sets, prepared, config, teacher)
+    run = _Run(config, pool, device)
+    settings = json.loads(json.dumps({**config.to_dict(), "with_teacher": teacher is not None}))
+    history: list[dict[str, Any]] = []
+    start = 0
+    if resume:
+        state = load_state(out / STATE)
+        if state["config"] != settings:
+            raise CheckpointError(
+                f"{out} was trained with another recipe; resume with that one, or choose another "
+                "--out."
+            )
+        run.restore(state["run"])
+        start, history = state["epoch"], state["history"]
+    write_atomically(out / CONFIG, json.dumps(settings, indent=1).encode())
+
+    validation = [(s, rows) for s in sets if len(rows := s.rows("val"))]
+    for epoch in range(start, min(config.epochs, stop_after or config.epochs)):
+        began = time.monotonic()
+        spec = _input_spec(config, config.size_at(epoch))
+        line: dict[str, Any] = {"epoch": epoch + 1, "size": spec.size}
+        line |= run.train_epoch(epoch, spec)
+        predictor = Predictor(run.average, spec)
+        for held_out, rows in validation:
+            figures = evaluate(predictor, held_out, rows, progress=False)
+            line |= {
+                f"{held_out.name}_{key}": value
+                for key, value in figures.items()
+                if key.startswith(("age_", "gender_", "emotion_acc")) and value is not None
+            }
+        line["seconds"] = round(time.monotonic() - began, 1)
+        history.append(line)
+        save_checkpoint(out / WEIGHTS, run.average, config.model, spec, settings)
+        _write_history(out / HISTORY, history)
+        # The state last: what it says is done has been written.
+        save_state(
+            out / STATE,
+            {"config": settings, "epoch": epoch + 1, "history": history, "run": run.state()},
+        )
+    return out / WEIGHTS
+
+
+class _Run:
+    """Model, its moving average, optimiser and schedule."""
+
+    def __init__(self, config: TrainConfig, pool: _Pool, device: torch.device) -> None:
+        self.config = config
+        self.pool = pool
+        self.device = device
+        torch.manual_seed(config.seed)
+        self.model = create_model(config.model, dropout_scale=config.dropout_scale)
+        self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        _start_ages(self.model, pool.targets, config.age_unit)
+        self.average = copy.deepcopy(self.model).requires_grad_(False)
+        self.parameters = list(self.model.parameters())
+        self.project: nn.Linear | None = None
+        if pool.lessons is not None:
+            width = self.model.neck[0].in_features  # type: ignore[index]
+            self.project = nn.Linear(width, pool.lessons.features.shape[1]).to(device)
+            self.parameters += self.project.parameters()
+        # Norms and biases are not decayed: pulling them to zero regularises nothing.
+        age_output = list(self.model.age[-1].parameters())  # type: ignore[index]
+        own = {id(p) for p in age_output}
+        rest = [p for p in self.parameters if id(p) not in own]
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in rest if p.ndim > 1]},
+            {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": age_output, "weight_decay": 0.0, "scale": config.age_unit},
+        ]
+        self.optimiser = torch.optim.AdamW(
+            groups, lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.steps = len(pool.epoch(config.shares, config.batch, 0))
+        if not self.steps:
+            raise DatasetError(
+                f"{len(pool.row)} training faces do not fill one batch of {config.batch}."
+            )
+        self.bfloat16 = _use_bfloat16(config, device)
+
+    def train_epoch(self, epoch: int, spec: InputSpec) -> dict[str, float]:
+        """One pass; returns the means of the loss and its terms over the epoch."""
+        config = self.config
+        seed = config.seed * 10_000 + epoch
+        # All randomness of an epoch follows from its number, so a resumed run repeats it.
+        torch.manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
+        batches = self.pool.epoch(config.shares, config.batch, seed)
+        self.model.train()
+        sums = np.zeros(len(Terms._fields))
+        bar = tqdm(batches, desc=f"epoch {epoch + 1}/{config.epochs}, {spec.size} px", unit="batch")
+        for index, faces in enumerate(bar):
+            step = epoch * self.steps + index
+            for group in self.optimiser.param_groups:
+                rate = config.learning_rate * self._schedule(step)
+                group["lr"] = rate * group.get("scale", 1.0)
+            crops = augment(self.pool.crops(faces), spec, config.augmentation, generator)
+            terms = self._step(crops.to(self.device), torch.from_numpy(faces))
+            self._average(step)
+            sums += [float(term) for term in terms]
+            if index % 20 == 0:
+                mean = sums / (index + 1)
+                bar.set_postfix({k: f"{v:.3f}" for k, v in zip(Terms._fields, mean, strict=True)})
+        return {
+            f"train_{k}": float(v) for k, v in zip(Terms._fields, sums / len(batches), strict=True)
+        }
+
+    def _step(self, x: Tensor, faces: Tensor) -> Terms:
+        targets = Targets(*(t.to(self.device) for t in self.pool.targets.take(faces)))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            out = self.model(x).float()
+        terms = multitask_loss(out, targets, self.config.weights)
+        loss = terms.total
+        if self.pool.lessons is not None and self.project is not None:
+            taught = Lessons(*(t.to(self.device) for t in self.pool.lessons.take(faces)))
+            loss = loss + _teacher_loss(
+                out, self.project(out.features), taught, targets, self.config.teacher
+            )
+        if not torch.isfinite(loss):
+            raise FloatingPointError("the loss is no longer finite; lower the learning rate")
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
+        self.optimiser.step()
+        return Terms(*(t.detach() for t in terms._replace(total=loss)))
+
+    def _schedule(self, step: int) -> float:
+        total = self.steps * self.config.epochs
+        warmup = max(1, round(total * self.config.warmup))
+        if step < warmup:
+            return (step + 1) / warmup
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
+
+    @torch.no_grad()
+    def _average(self, step: int) -> None:
+        # The average starts short, or it would remember the first random weights for long.
+        decay = min(self.config.ema, (1 + step) / (10 + step))
+        mine = self.model.state_dict()
+        for key, value in self.average.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(mine[key], 1 - decay)
+            else:
+                value.copy_(mine[key])
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next epoch depends on."""
+        return {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "project": None if self.project is None else self.project.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Put back what `state` gave."""
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        if self.project is not None:
+            self.project.load_state_dict(state["project"])
+
+
+def _teacher_loss(
+    out: Outputs, projected: Tensor, taught: Lessons, targets: Targets, weights: TeacherWeights
+) -> Tensor:
+    """Distance to the teacher's answers and features; its age never contradicts a known band."""
+    age = torch.where(
+        targets.age_mask, taught.age.clamp(targets.age_low, targets.age_high), taught.age
+    )
+    loss = weights.age * interval_distance(out.age, age, age).mean()
+    loss = loss + weights.gender * F.binary_cross_entropy_with_logits(out.gender, taught.male)
+    if out.emotion is not None:
+        unlabelled = masked_mean(divergence(out.emotion, taught.emotion), ~targets.emotion_mask)
+        loss = loss + weights.emotion * unlabelled
+    return loss + weights.features * F.mse_loss(projected, taught.features)
+
+
+def _pool(
+    sets: tuple[PreparedSet, ...], prepared: Path, config: TrainConfig, teacher: Path | None
+) -> _Pool:
+    rows = [s.rows("train") for s in sets]
+    samples = [s.samples[row] for s, own in zip(sets, rows, strict=True) for row in own]
+    targets = make_targets(samples)
+    taught = None
+    if teacher is not None:
+        described = [
+            describe(s, prepared / s.name, own, teacher) for s, own in zip(sets, rows, strict=True)
+        ]
+        taught = lessons(torch.cat(described), targets, config.seed)
+    index = np.concatenate([np.full(len(own), i) for i, own in enumerate(rows)])
+    return _Pool(sets, index, np.concatenate(rows), targets, taught)
+
+
+@torch.no_grad()
+def _start_ages(model: MultiTaskNet, targets: Targets, unit: float) -> None:
+    """Begin at the mean age, and with weights for outputs that spread over tens of years: in
+    steps that suit a logit, the climb from 0 years would take epochs."""
+    model.age[-1].weight.mul_(unit)  # type: ignore[index]
+    known = targets.age_mask & (targets.age_low == targets.age_high)
+    if known.any():
+        model.age[-1].bias.fill_(float(targets.age_low[known].mean()))  # type: ignore[index]
+
+
+def _input_spec(config: TrainConfig, size: int) -> InputSpec:
+    base = get_spec(config.model).input
+    return InputSpec(size, base.mean, base.std)
+
+
+def _use_bfloat16(config: TrainConfig, device: torch.device) -> bool:
+    if config.precision != "auto":
+        return config.precision == "bfloat16"
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    # Without these instructions bfloat16 is emulated, and ten times slower than float32.
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def _write_history(path: Path, history: list[dict[str, Any]]) -> None:
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(history[-1]))
+        writer.writeheader()
+        writer.writerows(history)
+    temporary.replace(path)
