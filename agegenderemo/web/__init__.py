@@ -1,0 +1,1 @@
+"""The pages of the demo: Live, Photo, Many photos and About."""

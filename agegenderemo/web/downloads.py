@@ -1,0 +1,43 @@
+"""Results as files for download."""
+
+import csv
+import io
+import json
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from gradio.utils import get_upload_folder
+
+from agegenderemo.results import CSV_FIELDS, csv_rows
+
+
+def csv_text(results: Iterable[dict[str, Any]]) -> str:
+    """A CSV line a face; a picture without faces, or with an error, has one line too."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, CSV_FIELDS, restval="")
+    writer.writeheader()
+    for result in results:
+        writer.writerows(csv_rows(result))
+    return stream.getvalue()
+
+
+def json_text(results: Any) -> str:
+    """Indented JSON that keeps names readable."""
+    return json.dumps(results, indent=2, ensure_ascii=False)
+
+
+def download_path(name: str) -> Path:
+    """A fresh path in gradio's own temporary folder: it is served from there without a copy, and
+    removed with the rest of that folder when it is old (`delete_cache`)."""
+    folder = Path(get_upload_folder()) / uuid.uuid4().hex
+    folder.mkdir(parents=True)
+    return folder / name
+
+
+def download_text(name: str, text: str) -> str:
+    """Path of a UTF-8 file ``name`` that holds ``text``, ready for a download button."""
+    path = download_path(name)
+    path.write_text(text, encoding="utf-8")
+    return str(path)

@@ -1,0 +1,320 @@
+// Live page. gr.HTML runs this once with `element` (its root) and `server` (Python functions).
+
+const MAX_WIDTH = 640; // pixels sent; the camera is asked for the same
+const JPEG_QUALITY = 0.8;
+const REPLY_TIMEOUT = 10000; // ms
+const RETRY_DELAY = 1000; // ms between attempts while the server is gone
+const MAX_CARDS = 8;
+const NO_FACE_AFTER = 5; // empty replies in a row before saying so
+
+const find = (id) => element.querySelector("#" + id);
+const root = find("live");
+const video = find("live-video");
+const overlay = find("live-overlay");
+const message = find("live-message");
+const status = find("live-status");
+const toggle = find("live-toggle");
+const mirror = find("live-mirror");
+const cameras = find("live-camera");
+const list = find("live-faces");
+const template = find("live-card");
+const emptyHint = list.querySelector(".live-empty");
+const frame = document.createElement("canvas");
+
+let stream = null;
+let run = 0; // grows with every start and stop: an older loop sees it and ends
+let slots = []; // {id, face, card}: a face keeps its slot from frame to frame
+let selected = null; // id of a slot
+let nextId = 1;
+let frames = 0;
+let emptyReplies = 0;
+let interval = 0; // ms, running means
+let roundTrip = 0;
+let lastReply = 0;
+
+const percent = (value) => (100 * value).toFixed(0) + " %";
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+
+function setState(state, text) {
+  root.dataset.state = state;
+  if (message.textContent !== text) message.textContent = text; // screen readers say it once
+  message.hidden = !text;
+}
+
+// ---------------------------------------------------------------- camera
+
+const CAMERA_ERRORS = {
+  NotAllowedError:
+    "The browser was not allowed to use the camera. Allow it beside the address bar, then start again.",
+  NotFoundError: "No camera was found. Connect one, then start again.",
+  OverconstrainedError: "That camera is gone. Choose another one, then start again.",
+  NotReadableError: "The camera is in use by another program. Close it there, then start again.",
+};
+CAMERA_ERRORS.SecurityError = CAMERA_ERRORS.NotAllowedError;
+CAMERA_ERRORS.AbortError = CAMERA_ERRORS.NotReadableError;
+
+async function start() {
+  stop();
+  const mine = ++run;
+  toggle.textContent = "Stop camera";
+  setState("starting", "Waiting for the camera…");
+  if (!navigator.mediaDevices?.getUserMedia) {
+    return fail("Browsers give the camera only to pages on https or localhost: open this page there.");
+  }
+  const wish = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 } };
+  if (cameras.value) wish.deviceId = { exact: cameras.value };
+  try {
+    const opened = await navigator.mediaDevices.getUserMedia({ video: wish, audio: false });
+    if (mine !== run) return opened.getTracks().forEach((track) => track.stop());
+    stream = opened;
+    const track = stream.getVideoTracks()[0];
+    track.onended = () => mine === run && fail("The camera was disconnected. Connect it, then start again.");
+    video.srcObject = stream;
+    await video.play();
+    await listCameras(track.getSettings().deviceId);
+  } catch (error) {
+    if (mine === run) fail(CAMERA_ERRORS[error.name] ?? "The camera could not be opened: " + error.message + ".");
+    return;
+  }
+  if (mine !== run) return;
+  setState("running", "Looking for faces…");
+  readFrames(mine);
+}
+
+function stop() {
+  run += 1;
+  stream?.getTracks().forEach((track) => track.stop());
+  stream = null;
+  video.srcObject = null;
+  interval = roundTrip = lastReply = emptyReplies = 0;
+  toggle.textContent = "Start camera";
+  status.textContent = "Frames are read in memory and never kept.";
+  setState("idle", "The camera is off.");
+  showFaces([]);
+  overlay.width = 0; // clears it
+}
+
+function fail(sentence) {
+  stop();
+  setState("error", sentence);
+}
+
+async function listCameras(current) {
+  const devices = await navigator.mediaDevices.enumerateDevices();
+  const found = devices.filter((device) => device.kind === "videoinput");
+  cameras.replaceChildren(
+    ...found.map((device, i) => new Option(device.label || "Camera " + (i + 1), device.deviceId)),
+  );
+  cameras.value = current ?? "";
+  cameras.hidden = found.length < 2;
+}
+
+// ---------------------------------------------------------------- frames
+
+let fresh = false; // whether the video shows a frame that was not sent yet
+let wake = null;
+
+function watchVideo(mine) {
+  const seen = () => {
+    if (mine !== run) return;
+    fresh = true;
+    wake?.();
+    next();
+  };
+  const next = () =>
+    video.requestVideoFrameCallback ? video.requestVideoFrameCallback(seen) : setTimeout(seen, 33);
+  next();
+}
+
+async function newFrame() {
+  if (!fresh) await new Promise((done) => (wake = done));
+  fresh = false;
+}
+
+function grab() {
+  const scale = Math.min(1, MAX_WIDTH / video.videoWidth);
+  frame.width = Math.round(video.videoWidth * scale);
+  frame.height = Math.round(video.videoHeight * scale);
+  frame.getContext("2d").drawImage(video, 0, 0, frame.width, frame.height);
+  return frame.toDataURL("image/jpeg", JPEG_QUALITY);
+}
+
+// One frame is under way at a time, so a slow server lowers the rate and nothing piles up.
+async function readFrames(mine) {
+  watchVideo(mine);
+  while (mine === run) {
+    await newFrame();
+    if (mine !== run) return;
+    if (!element.isConnected) return stop();
+    if (!video.offsetParent || !video.videoWidth) {
+      await sleep(200); // another tab of the page is open
+      continue;
+    }
+    const sent = performance.now();
+    const reply = await Promise.race([
+      Promise.resolve(server.read_frame(grab())).catch(() => undefined),
+      sleep(REPLY_TIMEOUT),
+    ]);
+    if (mine !== run) return;
+    if (!reply) {
+      lastReply = 0;
+      status.textContent = "Not connected";
+      setState("gone", "The server does not answer. Trying again every second…");
+      await sleep(RETRY_DELAY);
+    } else if (reply.error) {
+      setState("running", reply.error);
+      await sleep(RETRY_DELAY / 2);
+    } else {
+      accept(reply, performance.now() - sent);
+    }
+  }
+}
+
+function accept(reply, spent) {
+  const now = performance.now();
+  const mean = (old, value) => (old ? 0.9 * old + 0.1 * value : value);
+  roundTrip = mean(roundTrip, spent);
+  if (lastReply) interval = mean(interval, now - lastReply);
+  lastReply = now;
+  frames += 1;
+  emptyReplies = reply.faces.length ? 0 : emptyReplies + 1;
+  setState(
+    "running",
+    emptyReplies >= NO_FACE_AFTER ? "No face is seen. Look at the camera, in good light." : "",
+  );
+  showFaces(reply.faces);
+  draw(reply.width, reply.height);
+  root.dataset.frames = frames;
+  if (interval) {
+    const count = slots.length === 1 ? "1 face" : slots.length + " faces";
+    const rate = (1000 / interval).toFixed(0) + " frames a second";
+    status.textContent = rate + " · " + roundTrip.toFixed(0) + " ms round trip · " + count;
+  }
+}
+
+// ---------------------------------------------------------------- faces
+
+function overlap(a, b) {
+  const width = Math.min(a[2], b[2]) - Math.max(a[0], b[0]);
+  const height = Math.min(a[3], b[3]) - Math.max(a[1], b[1]);
+  if (width <= 0 || height <= 0) return 0;
+  const area = (box) => (box[2] - box[0]) * (box[3] - box[1]);
+  return (width * height) / (area(a) + area(b) - width * height);
+}
+
+// Each face takes over the slot of the last frame that it covers best: a selection stays with it.
+function showFaces(faces) {
+  const free = new Set(slots);
+  slots = faces.slice(0, MAX_CARDS).map((face) => {
+    let best = null;
+    for (const slot of free) {
+      const score = overlap(slot.face.box, face.box);
+      if (score > 0.2 && score > (best?.score ?? 0)) best = { slot, score };
+    }
+    if (best) free.delete(best.slot);
+    const slot = best?.slot ?? { id: nextId++, card: newCard() };
+    slot.face = face;
+    return slot;
+  });
+  free.forEach((slot) => slot.card.remove());
+  if (!slots.some((slot) => slot.id === selected)) selected = slots[0]?.id ?? null;
+  emptyHint.hidden = slots.length > 0;
+  slots.forEach((slot) => fill(slot));
+}
+
+function newCard() {
+  const card = template.content.firstElementChild.cloneNode(true);
+  list.append(card);
+  return card;
+}
+
+function fill(slot) {
+  const { card, face } = slot;
+  card.dataset.face = slot.id;
+  card.classList.toggle("selected", slot.id === selected);
+  card.setAttribute("aria-pressed", slot.id === selected);
+  card.querySelector(".live-age").textContent = face.age.toFixed(0);
+  card.querySelector(".live-rest").textContent =
+    slot.id === selected
+      ? "years · " + face.gender + " " + percent(face.gender_probability) + " · " + face.emotion
+      : "· " + face.gender + " · " + face.emotion;
+  for (const bar of card.querySelectorAll(".bar")) {
+    const value = face.emotions[bar.dataset.emotion];
+    bar.dataset.value = value;
+    bar.classList.toggle("top", bar.dataset.emotion === face.emotion);
+    bar.querySelector(".bar-fill").style.transform = "scaleX(" + value + ")";
+    bar.querySelector(".bar-value").textContent = percent(value);
+  }
+}
+
+function select(id) {
+  selected = id;
+  slots.forEach((slot) => fill(slot));
+}
+
+// Colours come from the bars, so that Python's palette stays the only one.
+function colorsOf(emotion) {
+  return template.content.querySelector('[data-emotion="' + emotion + '"] .bar-fill').style;
+}
+
+// Corners of a box on the stage. Only x is flipped: drawn text stays readable.
+function onStage(box, width) {
+  return mirror.checked ? [width - box[2], box[1], width - box[0], box[3]] : box;
+}
+
+function draw(width, height) {
+  const sharp = Math.max(1, Math.min(3, (overlay.clientWidth * devicePixelRatio) / width || 1));
+  overlay.width = width * sharp;
+  overlay.height = height * sharp;
+  root.style.setProperty("--stage-ratio", width + " / " + height);
+  const pen = overlay.getContext("2d");
+  pen.scale(sharp, sharp);
+  const size = (14 * width) / (overlay.clientWidth || width); // 14 CSS pixels
+  pen.font = "600 " + size + "px system-ui, sans-serif";
+  pen.textBaseline = "middle";
+  // The selected face comes last, on top, and alone has the whole label: a crowd stays readable.
+  for (const slot of [...slots].sort((a, b) => (a.id === selected) - (b.id === selected))) {
+    const { face } = slot;
+    const [x1, y1, x2, y2] = onStage(face.box, width);
+    const colors = colorsOf(face.emotion);
+    pen.strokeStyle = pen.fillStyle = colors.backgroundColor;
+    pen.lineWidth = ((slot.id === selected ? 4 : 2) * size) / 14;
+    pen.strokeRect(x1, y1, x2 - x1, y2 - y1);
+    const age = face.age.toFixed(0);
+    const text = slot.id === selected ? age + " · " + face.gender + " · " + face.emotion : age;
+    const w = pen.measureText(text).width + size;
+    const h = size * 1.7;
+    const x = Math.max(0, Math.min(x1 - pen.lineWidth / 2, width - w));
+    const y = y1 >= h ? y1 - h : Math.min(y2, height - h);
+    pen.fillRect(x, y, w, h);
+    pen.fillStyle = colors.color;
+    pen.fillText(text, x + size / 2, y + h / 2);
+  }
+}
+
+// ---------------------------------------------------------------- events
+
+toggle.addEventListener("click", () => (stream || root.dataset.state === "starting" ? stop() : start()));
+cameras.addEventListener("change", start);
+mirror.addEventListener("change", () => {
+  video.classList.toggle("mirrored", mirror.checked);
+  if (overlay.width) draw(frame.width, frame.height);
+});
+list.addEventListener("click", (event) => {
+  const card = event.target.closest(".live-card");
+  if (card) select(Number(card.dataset.face));
+});
+list.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" && event.key !== " ") return;
+  event.preventDefault();
+  event.target.click();
+});
+overlay.addEventListener("click", (event) => {
+  const x = (event.offsetX / overlay.clientWidth) * frame.width;
+  const y = (event.offsetY / overlay.clientHeight) * frame.height;
+  const hit = slots.find((slot) => {
+    const [x1, y1, x2, y2] = onStage(slot.face.box, frame.width);
+    return x1 <= x && x <= x2 && y1 <= y && y <= y2;
+  });
+  if (hit) select(hit.id);
+});

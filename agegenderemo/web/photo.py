@@ -1,0 +1,181 @@
+"""Photo: one picture, its faces as cards, a chart of the chosen face, and the public endpoint."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import plotly.graph_objects as go
+
+from agegenderemo.analyzer import Analyzer
+from agegenderemo.charts import emotion_figure
+from agegenderemo.drawing import annotate
+from agegenderemo.images import ImageError, RGBImage, load_image, shrink
+from agegenderemo.records import Face
+from agegenderemo.results import picture_record
+from agegenderemo.web.cards import face_cards, face_table, note
+from agegenderemo.web.downloads import csv_text, download_text, json_text
+from agegenderemo.web.picture_input import PictureFile
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+MAX_SHOWN_SIDE = 2400
+"""Pixels of the longer side of the annotated picture: more would only load the browser."""
+
+_HERE = Path(__file__).parent
+_HINT = "Choose a picture, paste one, or take a snapshot. Its faces appear here."
+
+
+def photo_page(analyzer: Analyzer) -> None:
+    """Lay out the Photo tab and its events."""
+    faces = gr.State([], time_to_live=3600)
+    with gr.Row(elem_classes="columns"):
+        with gr.Column(scale=5, min_width=300):
+            picture = PictureFile(
+                sources=["upload", "clipboard", "webcam"],
+                type="filepath",
+                label="Picture",
+                show_label=False,
+                buttons=[],
+                height=340,
+                placeholder="Drop a picture here\nor click to choose one",
+                elem_id="photo-input",
+                webcam_options=gr.WebcamOptions(mirror=False),
+            )
+            gr.Examples(
+                [str(EXAMPLES / "astronaut.jpg"), str(EXAMPLES / "solvay-1927.jpg")],
+                picture,
+                label="Or try one of these",
+                elem_id="photo-examples",
+                api_visibility="private",
+            )
+        with gr.Column(scale=7, min_width=300):
+            message = gr.HTML(note(_HINT, "hint"), elem_id="photo-message")
+            annotated = gr.Image(
+                label="Faces",
+                show_label=False,
+                format="jpeg",
+                interactive=False,
+                visible=False,
+                buttons=["download", "fullscreen"],
+                elem_id="photo-annotated",
+                alt_text="The picture with its faces marked",
+            )
+    with gr.Column(visible=False, elem_id="photo-results") as results:
+        with gr.Row(elem_classes="columns"):
+            with gr.Column(scale=7, min_width=300):
+                cards = gr.HTML(
+                    js_on_load=(_HERE / "cards.js").read_text(encoding="utf-8"),
+                    apply_default_css=False,
+                    elem_id="photo-cards",
+                )
+            with gr.Column(scale=5, min_width=300):
+                chart_title = gr.HTML(elem_id="photo-chart-title", apply_default_css=False)
+                chart = gr.Plot(show_label=False, container=False, elem_id="photo-chart")
+        table = gr.HTML(elem_id="photo-table", apply_default_css=False)
+        with gr.Row(elem_classes="downloads"):
+            json_button = gr.DownloadButton("Download JSON", elem_id="photo-json", size="md")
+            csv_button = gr.DownloadButton("Download CSV", elem_id="photo-csv", size="md")
+
+    picture.change(
+        _photo_shower(analyzer),
+        picture,
+        [
+            message,
+            annotated,
+            results,
+            cards,
+            chart_title,
+            chart,
+            table,
+            json_button,
+            csv_button,
+            faces,
+        ],
+        api_visibility="private",
+        concurrency_id="analyze",
+        concurrency_limit=2,
+        show_progress_on=[message],
+        trigger_mode="always_last",
+    )
+    cards.click(
+        choose_face, faces, [chart_title, chart], api_visibility="private", show_progress="hidden"
+    )
+
+    api_picture = PictureFile(label="Picture", type="filepath", visible=False)
+    api_result = gr.JSON(label="Result", visible=False)
+    api_button = gr.Button(visible=False)
+    api_button.click(
+        _endpoint(analyzer),
+        api_picture,
+        api_result,
+        api_name="analyze",
+        concurrency_id="analyze",
+        concurrency_limit=2,
+    )
+
+
+def read_photo(analyzer: Analyzer, path: str) -> tuple[RGBImage, list[Face]]:
+    """The decoded picture and its faces; raises gr.Error with one sentence for people."""
+    try:
+        image = load_image(path)
+        return image, analyzer.analyze(image)
+    except ImageError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+
+
+def choose_face(faces: list[Face], event: gr.EventData) -> tuple[str, go.Figure]:
+    """Title and chart of the clicked card; ``event.face`` is its index."""
+    index = event.face
+    if not isinstance(index, int) or not 0 <= index < len(faces):
+        raise gr.Error("That face is gone; choose the picture again.", print_exception=False)
+    return _chart(index, faces[index])
+
+
+def _chart(index: int, face: Face) -> tuple[str, go.Figure]:
+    title = f'<h3 data-face="{index}">Face {index + 1}: emotions</h3>'
+    return title, emotion_figure(face)
+
+
+def _photo_shower(analyzer: Analyzer) -> Callable[[str | None], tuple[Any, ...]]:
+    nothing = (gr.skip(),) * 6
+
+    def show_photo(path: str | None) -> tuple[Any, ...]:
+        hidden = gr.update(visible=False)
+        if path is None:
+            return note(_HINT, "hint"), hidden, hidden, *nothing, []
+        try:
+            image, faces = read_photo(analyzer, path)
+        except gr.Error as error:
+            return note(error.message, "bad"), hidden, hidden, *nothing, []
+        picture, _ = shrink(annotate(image, faces), MAX_SHOWN_SIDE)
+        shown = gr.update(value=picture, visible=True)
+        result = picture_record(Path(path).name, image, faces)
+        if not faces:
+            text = "No face was found. Faces should be at least 20 pixels wide and not far turned."
+            return note(text), shown, hidden, *nothing, []
+        count = "1 face" if len(faces) == 1 else f"{len(faces)} faces"
+        stem = Path(path).stem
+        return (
+            note(f"{count}, the largest first."),
+            shown,
+            gr.update(visible=True),
+            face_cards(image, faces),
+            *_chart(0, faces[0]),
+            face_table([result]),
+            download_text(f"{stem}.json", json_text(result)),
+            download_text(f"{stem}.csv", csv_text([result])),
+            faces,
+        )
+
+    return show_photo
+
+
+def _endpoint(analyzer: Analyzer) -> Callable[[str], dict[str, Any]]:
+    def analyze(image: str) -> dict[str, Any]:
+        """Age, gender and emotions of every face of a picture, the largest face first."""
+        if not image:
+            raise gr.Error("No picture was sent.", print_exception=False)
+        picture, faces = read_photo(analyzer, image)
+        return picture_record(Path(image).name, picture, faces)
+
+    return analyze
