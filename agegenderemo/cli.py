@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     prepare.set_defaults(run=_prepare)
 
     train = commands.add_parser("train", help="train a network on prepared sets")
-    train.add_argument("--recipe", default="first", help="a name in agegenderemo/recipes.py")
+    train.add_argument("--recipe", default="shipped", help="a name in agegenderemo/recipes.py")
     train.add_argument("--prepared", required=True, type=Path, help="folder of prepared sets")
     train.add_argument("--out", type=Path, help="folder of the run; default runs/RECIPE")
     train.add_argument("--teacher", type=Path, metavar="FILE", help="a face descriptor's weights")

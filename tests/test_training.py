@@ -46,18 +46,18 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return prepared_sets(tmp_path_factory.mktemp("sets"))
 
 
-def test_mixed_batches_learn_every_task_and_do_not_diverge(sets: Path, tmp_path: Path) -> None:
+def test_mixed_batches_learn_every_task_and_do_not_diverge(tmp_path: Path) -> None:
     """The reports' alternating batches diverged; one masked loss over mixed ones must not."""
     config = dataclasses.replace(
-        TINY, stages=(Stage(32, 20),), dropout_scale=0.0, ema=0.9, learning_rate=1e-3, age_unit=5.0
+        TINY, stages=(Stage(32, 10),), dropout_scale=0.0, ema=0.9, learning_rate=1e-3, age_unit=10.0
     )
-    fit(config, sets, tmp_path)
+    fit(config, prepared_sets(tmp_path / "sets", count=240), tmp_path)
     with (tmp_path / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
     losses = [float(row["train_total"]) for row in rows]
     assert max(losses) <= losses[0] * 1.1
     assert losses[-1] < losses[0] / 2
-    assert float(rows[-1]["train_age"]) < float(rows[0]["train_age"]) * 0.7
+    assert float(rows[-1]["train_age"]) < float(rows[0]["train_age"]) / 2
     assert float(rows[-1]["train_emotion"]) < 0.4
     assert float(rows[-1]["moods_emotion_accuracy_majority"]) == 1
     assert float(rows[-1]["faces_gender_accuracy"]) == 1
@@ -83,7 +83,7 @@ def test_stopping_between_epochs_changes_nothing(sets: Path, tmp_path: Path) -> 
 def test_killing_train_py_mid_epoch_and_resuming_gives_the_same_weights(
     sets: Path, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "train.py", "--prepared", str(sets), "--recipe", "first"]
+    command = [sys.executable, "train.py", "--prepared", str(sets), "--recipe", "shipped"]
     for setting in TINY_SETTINGS:
         command += ["--set", setting]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
@@ -129,7 +129,7 @@ def test_a_batch_larger_than_the_data_is_one_sentence(sets: Path, tmp_path: Path
 
 def test_missing_crops_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="prepare"):
-        fit(RECIPES["first"], tmp_path, tmp_path / "run")
+        fit(RECIPES["shipped"], tmp_path, tmp_path / "run")
 
 
 def test_settings_override_a_recipe() -> None:
