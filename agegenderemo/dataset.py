@@ -117,7 +117,7 @@ class Targets(NamedTuple):
     emotion: Tensor  # (N, 8) float32, rows sum to one
     emotion_mask: Tensor  # (N,) bool
 
-    def take(self, rows: Tensor) -> "Targets":
+    def take(self, rows: Tensor | slice) -> "Targets":
         """The labels of some faces."""
         return Targets(*(value[rows] for value in self))
 

@@ -1,5 +1,6 @@
 """Measures a network on a prepared set: overall and by age band."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,7 +65,32 @@ def _true_emotions(sample: Sample) -> tuple[int | None, int | None]:
 def evaluate(
     predictor: Predictor, prepared: PreparedSet, rows: NDArray[np.int64], progress: bool = True
 ) -> dict[str, Any]:
-    """Run the network over rows of a prepared set; a figure without labels is None.
+    """Run the network over rows of a prepared set and `measure` its answers."""
+    answers = answer(predictor, prepared, rows, progress=progress)
+    return measure([prepared.samples[row] for row in rows], answers)
+
+
+def answer(
+    predictor: Predictor,
+    prepared: PreparedSet,
+    rows: NDArray[np.int64],
+    *,
+    mirror: bool = True,
+    progress: bool = False,
+) -> list[Attributes]:
+    """What the network says of rows of a prepared set, in their order."""
+    answers = []
+    starts = range(0, len(rows), _BATCH)
+    for start in tqdm(
+        starts, desc=f"{prepared.name}: evaluating", unit="batch", disable=not progress
+    ):
+        crops = torch.from_numpy(prepared.crops[rows[start : start + _BATCH]])
+        answers += predictor.predict(crops, mirror=mirror)
+    return answers
+
+
+def measure(samples: Sequence[Sample], answers: Sequence[Attributes]) -> dict[str, Any]:
+    """Figures of answers to samples; one without labels is None.
 
     ``age_mae`` and ``age_sd`` (of the absolute error) are years, accuracies lie in [0, 1],
     ``age_band_accuracy`` is for sets whose ages are bands. ``confusion`` counts majority labels,
@@ -72,20 +98,13 @@ def evaluate(
     """
     total, bands = _Tally(), [_Tally() for _ in AGE_BANDS]
     confusion = Confusion(len(EMOTIONS))
-    starts = range(0, len(rows), _BATCH)
-    for start in tqdm(
-        starts, desc=f"{prepared.name}: evaluating", unit="batch", disable=not progress
-    ):
-        batch = rows[start : start + _BATCH]
-        answers = predictor.predict(torch.from_numpy(prepared.crops[batch]))
-        for row, answer in zip(batch, answers, strict=True):
-            sample = prepared.samples[row]
-            total.update(sample, answer)
-            if sample.age is not None:
-                bands[age_band(sample.age)].update(sample, answer)
-            true = _true_emotions(sample)[0]
-            if true is not None:
-                confusion.update(true, int(np.argmax(answer.emotions)))
+    for sample, given in zip(samples, answers, strict=True):
+        total.update(sample, given)
+        if sample.age is not None:
+            bands[age_band(sample.age)].update(sample, given)
+        true = _true_emotions(sample)[0]
+        if true is not None:
+            confusion.update(true, int(np.argmax(given.emotions)))
     return {
         "n": total.count,
         "age_mae": total.age.mean(),

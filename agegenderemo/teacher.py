@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from agegenderemo.dataset import PreparedSet, Targets
+from agegenderemo.distributed import Team
 from agegenderemo.labels import EMOTIONS
 from agegenderemo.losses import LossWeights, multitask_loss
 from agegenderemo.models import Outputs
@@ -88,27 +89,45 @@ def _linear(weights: dict[str, Tensor], name: str) -> nn.Linear:
     return linear
 
 
-def describe(prepared: PreparedSet, folder: Path, rows: NDArray[np.int64], path: Path) -> Tensor:
+def describe(
+    prepared: PreparedSet,
+    folder: Path,
+    rows: NDArray[np.int64],
+    path: Path,
+    team: Team = Team(),  # noqa: B008  frozen
+) -> Tensor:
     """Descriptors of the rows, len(rows)×1024, from the cache beside the crops or computed now.
 
-    The cache is written as it grows: a killed run goes on where it was.
+    The cache is written as it grows: a killed run goes on where it was. The processes of a machine
+    share the work.
     """
     cache = folder / "descriptor.npy"
     count = len(prepared.samples)
-    if not cache.exists():
-        store = np.lib.format.open_memmap(cache, "w+", np.float16, (count, _WIDTH))
+    if not cache.exists() and team.local_rank == 0:
+        fresh = cache.with_suffix(".tmp")
+        store = np.lib.format.open_memmap(fresh, "w+", np.float16, (count, _WIDTH))
         store[:, 0] = -1  # a descriptor is never negative: this row is still to do
+        fresh.replace(cache)
+    team.wait()
     store = np.load(cache, "r+")
     todo = rows[store[rows, 0] < 0]
+    team.wait()  # until every process has made its list of what is to do
+    todo = todo[team.local_rank :: team.local_size]
     if len(todo):
         network = FaceDescriptor(path)
         starts = range(0, len(todo), _BATCH)
-        for start in tqdm(starts, desc=f"{prepared.name}: describing faces", unit="batch"):
+        for start in tqdm(
+            starts,
+            desc=f"{prepared.name}: describing faces",
+            unit="batch",
+            disable=not team.leads,
+        ):
             batch = todo[start : start + _BATCH]
             with torch.inference_mode():
                 found = network(_enlarge(prepared.crops[batch])).half().numpy()
             store[batch, 1:] = found[:, 1:]
             store[batch, 0] = found[:, 0]
+    team.wait()
     return torch.from_numpy(store[rows].astype(np.float32))
 
 

@@ -7,13 +7,14 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from agegenderemo.checkpoint import (
@@ -24,15 +25,23 @@ from agegenderemo.checkpoint import (
     write_atomically,
 )
 from agegenderemo.dataset import PreparedSet, Targets, make_targets
-from agegenderemo.evaluation import evaluate
-from agegenderemo.losses import Terms, divergence, interval_distance, masked_mean, multitask_loss
+from agegenderemo.distributed import Team, join_team
+from agegenderemo.evaluation import answer, measure
+from agegenderemo.losses import (
+    Counts,
+    Terms,
+    divergence,
+    interval_distance,
+    masked_mean,
+    multitask_loss,
+)
 from agegenderemo.models import MultiTaskNet, Outputs, create_model, get_spec
 from agegenderemo.predictor import Predictor
 from agegenderemo.readers import DatasetError
 from agegenderemo.recipes import TeacherWeights, TrainConfig
-from agegenderemo.records import InputSpec
+from agegenderemo.records import Attributes, InputSpec
 from agegenderemo.teacher import Lessons, describe, lessons
-from agegenderemo.transforms import augment
+from agegenderemo.transforms import augment, draw_changes
 
 STATE = "state.pt"
 WEIGHTS = "model.safetensors"
@@ -90,11 +99,25 @@ def fit(
 
     Raises DatasetError for missing crops and CheckpointError for a state of another recipe.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with join_team() as team:
+        return _fit(config, prepared, out, team, teacher, resume, stop_after)
+
+
+def _fit(
+    config: TrainConfig,
+    prepared: Path,
+    out: Path,
+    team: Team,
+    teacher: Path | None,
+    resume: bool,
+    stop_after: int | None,
+) -> Path:
     torch.set_flush_denormal(True)  # Adam's moments decay into numbers that CPUs are slow at
+    if config.batch % team.size:
+        raise ValueError(f"batch={config.batch} does not divide among {team.size} processes.")
     sets = tuple(PreparedSet.open(prepared / name) for name in config.shares)
-    pool = _pool(sets, prepared, config, teacher)
-    run = _Run(config, pool, device)
+    pool = _pool(sets, prepared, config, teacher, team)
+    run = _Run(config, pool, team)
     settings = json.loads(json.dumps({**config.to_dict(), "with_teacher": teacher is not None}))
     history: list[dict[str, Any]] = []
     start = 0
@@ -107,7 +130,8 @@ def fit(
             )
         run.restore(state["run"])
         start, history = state["epoch"], state["history"]
-    write_atomically(out / CONFIG, json.dumps(settings, indent=1).encode())
+    if team.leads:
+        write_atomically(out / CONFIG, json.dumps(settings, indent=1).encode())
 
     validation = [(s, rows) for s in sets if len(rows := s.rows("val"))]
     for epoch in range(start, min(config.epochs, stop_after or config.epochs)):
@@ -117,7 +141,7 @@ def fit(
         line |= run.train_epoch(epoch, spec)
         predictor = Predictor(run.average, spec)
         for held_out, rows in validation:
-            figures = evaluate(predictor, held_out, rows, progress=False)
+            figures = _validate(predictor, held_out, rows, team)
             line |= {
                 f"{held_out.name}_{key}": value
                 for key, value in figures.items()
@@ -125,6 +149,8 @@ def fit(
             }
         line["seconds"] = round(time.monotonic() - began, 1)
         history.append(line)
+        if not team.leads:
+            continue
         save_checkpoint(out / WEIGHTS, run.average, config.model, spec, settings)
         _write_history(out / HISTORY, history)
         # The state last: what it says is done has been written.
@@ -132,27 +158,55 @@ def fit(
             out / STATE,
             {"config": settings, "epoch": epoch + 1, "history": history, "run": run.state()},
         )
+    team.wait()  # until the files are written
     return out / WEIGHTS
+
+
+def _validate(
+    predictor: Predictor, held_out: PreparedSet, rows: NDArray[np.int64], team: Team
+) -> dict[str, Any]:
+    """Figures over rows that the processes share. Without the mirror image: half the work."""
+    own = answer(predictor, held_out, rows[team.rank :: team.size], mirror=False)
+    answers: list[Attributes | None] = [None] * len(rows)
+    for rank, given in enumerate(team.gather(own)):
+        answers[rank :: team.size] = given
+    return measure([held_out.samples[row] for row in rows], cast(list[Attributes], answers))
+
+
+class _Student(nn.Module):
+    """A network and, with a teacher, the projection of its features to the teacher's."""
+
+    def __init__(self, net: MultiTaskNet, project: nn.Linear | None) -> None:
+        super().__init__()
+        self.net = net
+        self.project = project
+
+    def forward(self, x: Tensor) -> tuple[Outputs, Tensor | None]:
+        out = self.net(x)
+        return out, None if self.project is None else self.project(out.features)
 
 
 class _Run:
     """Model, its moving average, optimiser and schedule."""
 
-    def __init__(self, config: TrainConfig, pool: _Pool, device: torch.device) -> None:
+    def __init__(self, config: TrainConfig, pool: _Pool, team: Team) -> None:
         self.config = config
         self.pool = pool
-        self.device = device
+        self.team = team
+        device = team.device
         torch.manual_seed(config.seed)
         self.model = create_model(config.model, dropout_scale=config.dropout_scale)
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         _start_ages(self.model, pool.targets, config.age_unit)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
-        self.parameters = list(self.model.parameters())
         self.project: nn.Linear | None = None
         if pool.lessons is not None:
             width = self.model.neck[0].in_features  # type: ignore[index]
             self.project = nn.Linear(width, pool.lessons.features.shape[1]).to(device)
-            self.parameters += self.project.parameters()
+        self.student: nn.Module = _Student(self.model, self.project)
+        self.parameters = list(self.student.parameters())
+        if team.size > 1:
+            self.student = DistributedDataParallel(self.student, gradient_as_bucket_view=True)
         # Norms and biases are not decayed: pulling them to zero regularises nothing.
         age_output = list(self.model.age[-1].parameters())  # type: ignore[index]
         own = {id(p) for p in age_output}
@@ -163,7 +217,7 @@ class _Run:
             {"params": age_output, "weight_decay": 0.0, "scale": config.age_unit},
         ]
         self.optimiser = torch.optim.AdamW(
-            groups, lr=config.learning_rate, weight_decay=config.weight_decay
+            groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
         self.steps = len(pool.epoch(config.shares, config.batch, 0))
         if not self.steps:
@@ -177,38 +231,51 @@ class _Run:
         config = self.config
         seed = config.seed * 10_000 + epoch
         # All randomness of an epoch follows from its number, so a resumed run repeats it.
-        torch.manual_seed(seed)
+        torch.manual_seed(seed + 1_000_003 * self.team.rank)  # dropout differs between processes
         generator = torch.Generator().manual_seed(seed)
         batches = self.pool.epoch(config.shares, config.batch, seed)
         self.model.train()
         sums = np.zeros(len(Terms._fields))
-        bar = tqdm(batches, desc=f"epoch {epoch + 1}/{config.epochs}, {spec.size} px", unit="batch")
+        bar = tqdm(
+            batches,
+            desc=f"epoch {epoch + 1}/{config.epochs}, {spec.size} px",
+            unit="batch",
+            disable=not self.team.leads,
+        )
         for index, faces in enumerate(bar):
             step = epoch * self.steps + index
             for group in self.optimiser.param_groups:
                 rate = config.learning_rate * self._schedule(step)
                 group["lr"] = rate * group.get("scale", 1.0)
-            crops = augment(self.pool.crops(faces), spec, config.augmentation, generator)
-            terms = self._step(crops.to(self.device), torch.from_numpy(faces))
+            changes = draw_changes(len(faces), config.augmentation, generator)
+            own = self.team.part(len(faces))
+            crops = augment(self.pool.crops(faces[own]), spec, changes.take(own))
+            terms = self._step(crops.to(self.team.device), torch.from_numpy(faces))
             self._average(step)
             sums += [float(term) for term in terms]
             if index % 20 == 0:
                 mean = sums / (index + 1)
                 bar.set_postfix({k: f"{v:.3f}" for k, v in zip(Terms._fields, mean, strict=True)})
-        return {
-            f"train_{k}": float(v) for k, v in zip(Terms._fields, sums / len(batches), strict=True)
-        }
+        means = self.team.mean(torch.from_numpy(sums / len(batches))).tolist()
+        return {f"train_{k}": v for k, v in zip(Terms._fields, means, strict=True)}
 
     def _step(self, x: Tensor, faces: Tensor) -> Terms:
-        targets = Targets(*(t.to(self.device) for t in self.pool.targets.take(faces)))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            out = self.model(x).float()
-        terms = multitask_loss(out, targets, self.config.weights)
+        """One step on a batch: ``faces`` are all of it, ``x`` the share of this process."""
+        team = self.team
+        whole = self.pool.targets.take(faces)
+        targets = Targets(*(t.to(team.device) for t in whole.take(team.part(len(faces)))))
+        counts = Counts(*(c.to(team.device) for c in Counts.of(whole, team.size)))
+        with torch.autocast(team.device.type, torch.bfloat16, enabled=self.bfloat16):
+            out, projected = self.student(x)
+        out = out.float()
+        terms = multitask_loss(out, targets, self.config.weights, counts)
         loss = terms.total
-        if self.pool.lessons is not None and self.project is not None:
-            taught = Lessons(*(t.to(self.device) for t in self.pool.lessons.take(faces)))
+        if self.pool.lessons is not None:
+            own = faces[team.part(len(faces))]
+            taught = Lessons(*(t.to(team.device) for t in self.pool.lessons.take(own)))
+            unlabelled = len(faces) / team.size - counts.emotion
             loss = loss + _teacher_loss(
-                out, self.project(out.features), taught, targets, self.config.teacher
+                out, projected.float(), taught, targets, unlabelled, self.config.teacher
             )
         if not torch.isfinite(loss):
             raise FloatingPointError("the loss is no longer finite; lower the learning rate")
@@ -255,7 +322,12 @@ class _Run:
 
 
 def _teacher_loss(
-    out: Outputs, projected: Tensor, taught: Lessons, targets: Targets, weights: TeacherWeights
+    out: Outputs,
+    projected: Tensor,
+    taught: Lessons,
+    targets: Targets,
+    unlabelled: Tensor,
+    weights: TeacherWeights,
 ) -> Tensor:
     """Distance to the teacher's answers and features; its age never contradicts a known band."""
     age = torch.where(
@@ -264,13 +336,17 @@ def _teacher_loss(
     loss = weights.age * interval_distance(out.age, age, age).mean()
     loss = loss + weights.gender * F.binary_cross_entropy_with_logits(out.gender, taught.male)
     if out.emotion is not None:
-        unlabelled = masked_mean(divergence(out.emotion, taught.emotion), ~targets.emotion_mask)
-        loss = loss + weights.emotion * unlabelled
+        kl = divergence(out.emotion, taught.emotion)
+        loss = loss + weights.emotion * masked_mean(kl, ~targets.emotion_mask, unlabelled)
     return loss + weights.features * F.mse_loss(projected, taught.features)
 
 
 def _pool(
-    sets: tuple[PreparedSet, ...], prepared: Path, config: TrainConfig, teacher: Path | None
+    sets: tuple[PreparedSet, ...],
+    prepared: Path,
+    config: TrainConfig,
+    teacher: Path | None,
+    team: Team,
 ) -> _Pool:
     rows = [s.rows("train") for s in sets]
     samples = [s.samples[row] for s, own in zip(sets, rows, strict=True) for row in own]
@@ -278,9 +354,12 @@ def _pool(
     taught = None
     if teacher is not None:
         described = [
-            describe(s, prepared / s.name, own, teacher) for s, own in zip(sets, rows, strict=True)
+            describe(s, prepared / s.name, own, teacher, team)
+            for s, own in zip(sets, rows, strict=True)
         ]
-        taught = lessons(torch.cat(described), targets, config.seed)
+        if team.leads:
+            taught = lessons(torch.cat(described), targets, config.seed)
+        taught = team.share(taught)
     index = np.concatenate([np.full(len(own), i) for i, own in enumerate(rows)])
     return _Pool(sets, index, np.concatenate(rows), targets, taught)
 

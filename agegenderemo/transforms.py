@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -40,14 +41,68 @@ class Augmentation:
     noise: float = 0.2
 
 
-def augment(crops: Tensor, spec: InputSpec, how: Augmentation, generator: Generator) -> Tensor:
-    """N×S×S×3 RGB uint8 crops to randomly changed N×3×size×size normalised float32."""
-    x = _planes(crops)
-    x = _resize(x, min(x.shape[-1], round(spec.size * _ANTIALIAS_MARGIN)))
-    x = _warp(x, spec.size, how, generator)
-    x = _recolour(x, how, generator)
-    x = _degrade(x, how, generator)
-    return _normalise(_erase(x.clamp(0, 1), how, generator), spec)
+class Changes(NamedTuple):
+    """What is done to each of N faces. Drawn before any pixel is touched, so that a part of a batch
+    is changed in the same way on whichever process it lands."""
+
+    warp: Tensor  # (N, 2, 3) for affine_grid
+    saturation: Tensor  # (N,) factors
+    contrast: Tensor
+    brightness: Tensor
+    reduced: Tensor  # (N,) side that the face is shrunk to and back, as a fraction; 1 leaves it
+    noise: Tensor  # (N,) int64 seeds; -1 leaves it
+    erased: Tensor  # (N, 5) top, left, height and width as fractions, and the grey put there
+
+    def take(self, rows: Tensor | slice) -> "Changes":
+        """The changes of some faces."""
+        return Changes(*(value[rows] for value in self))
+
+
+def draw_changes(count: int, how: Augmentation, generator: Generator) -> Changes:
+    """Random changes for ``count`` faces, a pure function of the generator's state."""
+
+    def uniform(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(count, generator=generator)
+
+    def chosen(probability: float) -> Tensor:
+        return torch.rand(count, generator=generator) < probability
+
+    angle = uniform(-1, 1) * math.radians(how.rotation)
+    scale = 1 + uniform(-1, 1) * how.zoom
+    flip = torch.where(chosen(0.5), -1.0, 1.0)
+    cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
+    # affine_grid spans [-1, 1], so a shift by a fraction of the side is twice that.
+    dx, dy = (2 * how.shift * uniform(-1, 1) for _ in range(2))
+    warp = torch.stack([cos * flip, -sin, dx, sin * flip, cos, dy], dim=1).view(count, 2, 3)
+
+    saturation = 1 + how.saturation * uniform(-1, 1)
+    saturation[chosen(how.grey)] = 0
+    # One reduced size a batch keeps the resizing a single call.
+    reduced = torch.where(chosen(how.blur), float(uniform(1 / 3, 1)[0]) if count else 1.0, 1.0)
+    seeds = torch.randint(0, 2**31, (count,), generator=generator)
+    sides = [uniform(0.02, max(0.02, how.erase_size)) for _ in range(2)]
+    sides = [torch.where(chosen(how.erase), side, 0.0) for side in sides]
+    corners = [uniform(0, 1) * (1 - side) for side in sides]
+    return Changes(
+        warp,
+        saturation,
+        1 + how.contrast * uniform(-1, 1),
+        1 + how.brightness * uniform(-1, 1),
+        reduced,
+        torch.where(chosen(how.noise), seeds, -1),
+        torch.stack([*corners, *sides, uniform(0, 1)], dim=1),
+    )
+
+
+def augment(crops: Tensor, spec: InputSpec, changes: Changes) -> Tensor:
+    """N×S×S×3 RGB uint8 crops to changed N×3×size×size normalised float32."""
+    x = crops.permute(0, 3, 1, 2)
+    x = _resize(x, min(x.shape[-1], round(spec.size * _ANTIALIAS_MARGIN))).float().div_(255)
+    grid = F.affine_grid(changes.warp, [len(x), 3, spec.size, spec.size], align_corners=False)
+    x = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+    x = _recolour(x, changes)
+    x = _degrade(x, changes)
+    return _normalise(_erase(x.clamp_(0, 1), changes.erased), spec)
 
 
 def _planes(crops: Tensor) -> Tensor:
@@ -66,62 +121,31 @@ def _normalise(x: Tensor, spec: InputSpec) -> Tensor:
     return ((x - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
-def _spread(count: int, reach: float, generator: Generator) -> Tensor:
-    """Uniform in [-reach, reach], one a face."""
-    return (torch.rand(count, generator=generator) * 2 - 1) * reach
-
-
-def _chosen(count: int, probability: float, generator: Generator) -> Tensor:
-    return torch.nonzero(torch.rand(count, generator=generator) < probability).flatten()
-
-
-def _warp(x: Tensor, size: int, how: Augmentation, generator: Generator) -> Tensor:
-    n = len(x)
-    angle = _spread(n, math.radians(how.rotation), generator)
-    scale = 1 + _spread(n, how.zoom, generator)
-    flip = torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0)
-    cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
-    # affine_grid spans [-1, 1], so a shift by a fraction of the side is twice that.
-    dx, dy = (2 * _spread(n, how.shift, generator) for _ in range(2))
-    matrix = torch.stack([cos * flip, -sin, dx, sin * flip, cos, dy], dim=1).view(n, 2, 3)
-    grid = F.affine_grid(matrix, [n, 3, size, size], align_corners=False)
-    return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
-
-
-def _recolour(x: Tensor, how: Augmentation, generator: Generator) -> Tensor:
-    n = len(x)
-
-    def factor(reach: float) -> Tensor:
-        return (1 + _spread(n, reach, generator)).view(n, 1, 1, 1)
+def _recolour(x: Tensor, changes: Changes) -> Tensor:
+    def factor(values: Tensor) -> Tensor:
+        return values.view(-1, 1, 1, 1)
 
     grey = (x * x.new_tensor(_GREY).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
-    saturation = factor(how.saturation)
-    saturation[_chosen(n, how.grey, generator)] = 0
-    x = torch.lerp(grey, x, saturation)
+    x = torch.lerp(grey, x, factor(changes.saturation))
     mean = grey.mean(dim=(2, 3), keepdim=True)
-    return torch.lerp(mean, x, factor(how.contrast)) * factor(how.brightness)
+    return torch.lerp(mean, x, factor(changes.contrast)).mul_(factor(changes.brightness))
 
 
-def _degrade(x: Tensor, how: Augmentation, generator: Generator) -> Tensor:
+def _degrade(x: Tensor, changes: Changes) -> Tensor:
     """Some faces as a small or noisy camera would show them."""
-    n, size = len(x), x.shape[-1]
-    rows = _chosen(n, how.blur, generator)
-    if len(rows):
-        # One reduced size a batch keeps this a single call.
-        small = int(torch.randint(size // 3, size, (1,), generator=generator))
-        x[rows] = _resize(_resize(x[rows], small), size)
-    rows = _chosen(n, how.noise, generator)
-    if len(rows):
-        x[rows] += torch.randn(x[rows].shape, generator=generator) * 0.04
+    size = x.shape[-1]
+    for fraction in set(changes.reduced[changes.reduced < 1].tolist()):
+        rows = torch.nonzero(changes.reduced == fraction).flatten()
+        x[rows] = _resize(_resize(x[rows], max(1, round(size * fraction))), size)
+    for row in torch.nonzero(changes.noise >= 0).flatten().tolist():
+        own = Generator().manual_seed(int(changes.noise[row]))
+        x[row] += torch.randn(x[row].shape, generator=own) * 0.04
     return x
 
 
-def _erase(x: Tensor, how: Augmentation, generator: Generator) -> Tensor:
+def _erase(x: Tensor, erased: Tensor) -> Tensor:
     size = x.shape[-1]
-    largest = max(2, round(size * how.erase_size))
-    for row in _chosen(len(x), how.erase, generator).tolist():
-        h, w = torch.randint(2, largest + 1, (2,), generator=generator).tolist()
-        top = int(torch.randint(0, size - h + 1, (1,), generator=generator))
-        left = int(torch.randint(0, size - w + 1, (1,), generator=generator))
-        x[row, :, top : top + h, left : left + w] = float(torch.rand(1, generator=generator))
+    for row in torch.nonzero((erased[:, 2] > 0) & (erased[:, 3] > 0)).flatten().tolist():
+        top, left, height, width = (round(size * v) for v in erased[row, :4].tolist())
+        x[row, :, top : top + height, left : left + width] = erased[row, 4]
     return x

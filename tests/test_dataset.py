@@ -16,7 +16,7 @@ from agegenderemo.dataset import (
 )
 from agegenderemo.readers import DatasetError
 from agegenderemo.records import ImageRef, InputSpec, Sample
-from agegenderemo.transforms import Augmentation, augment, to_input
+from agegenderemo.transforms import Augmentation, augment, draw_changes, to_input
 
 
 def test_samples_survive_the_disk() -> None:
@@ -85,11 +85,15 @@ def test_augmentation_repeats_with_its_seed_and_stays_in_range() -> None:
     strong = Augmentation(grey=0.5, blur=0.9, erase=0.9, noise=0.9)
 
     def run(seed: int) -> torch.Tensor:
-        return augment(crops, spec, strong, torch.Generator().manual_seed(seed))
+        changes = draw_changes(len(crops), strong, torch.Generator().manual_seed(seed))
+        return augment(crops, spec, changes)
 
     assert run(1).shape == (6, 3, 48, 48)
     assert torch.equal(run(1), run(1))
     assert not torch.equal(run(1), run(2))
+    changes = draw_changes(len(crops), strong, torch.Generator().manual_seed(1))
+    part = augment(crops[2:5], spec, changes.take(slice(2, 5)))
+    assert torch.allclose(part, run(1)[2:5], atol=1e-5)  # a share of a batch, on another process
     assert run(1).min() >= 0
     assert run(1).max() <= 1
 
@@ -100,7 +104,7 @@ def test_no_augmentation_is_the_evaluation_path_or_its_mirror() -> None:
     )
     spec = InputSpec(48)
     off = Augmentation(*[0.0] * len(dataclasses.fields(Augmentation)))
-    x = augment(crops, spec, off, torch.Generator().manual_seed(0))
+    x = augment(crops, spec, draw_changes(len(crops), off, torch.Generator().manual_seed(0)))
     plain = to_input(crops, spec)
     mirrored = [torch.allclose(a, b.flip(2), atol=1e-3) for a, b in zip(x, plain, strict=True)]
     straight = [torch.allclose(a, b, atol=1e-3) for a, b in zip(x, plain, strict=True)]

@@ -10,7 +10,7 @@ PACKAGE = ROOT / "agegenderemo"
 
 GROUND = ("labels", "records", "images")
 PARTS = ("models", "readers", "detection", "transforms", "metrics")
-LEARN = ("dataset", "losses", "checkpoint", "predictor", "teacher", "recipes")
+LEARN = ("distributed", "dataset", "losses", "checkpoint", "predictor", "teacher", "recipes")
 USE = ("preparation", "evaluation", "training", "analyzer")
 SHOW = ("palette", "results", "charts", "drawing", "web")
 ENTRY = ("cli", "__main__", "app", "train")
