@@ -70,9 +70,10 @@ class Analyzer:
 
     def _read(self, picture: RGBImage, detections: list[Detection], *, mirror: bool) -> list[Face]:
         faces = []
+        framing = self._predictor.input.framing
         for start in range(0, len(detections), _BATCH):
             batch = detections[start : start + _BATCH]
-            crops = np.stack([align(picture, d.landmarks, CROP_SIZE) for d in batch])
+            crops = np.stack([align(picture, d.landmarks, CROP_SIZE, framing) for d in batch])
             for detection, attributes in zip(
                 batch,
                 self._predictor.predict(torch.from_numpy(crops), mirror=mirror),

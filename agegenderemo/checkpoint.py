@@ -1,5 +1,7 @@
 """Weights and training state on disk: written whole or not at all, read without pickle."""
 
+import contextlib
+import io
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -65,7 +67,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
             {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
         )
         spec = meta["input"]
-        input = InputSpec(spec["size"], tuple(spec["mean"]), tuple(spec["std"]))
+        input = InputSpec(
+            spec["size"], tuple(spec["mean"]), tuple(spec["std"]), spec.get("framing", "face")
+        )
         checkpoint = Checkpoint(model, meta["model"], input, meta["recipe"])
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path} is damaged or not a checkpoint of this package.") from error
@@ -75,9 +79,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
     """Write a training state (tensors and plain values in dicts and lists), atomically."""
-    temporary = _temporary(path)
-    torch.save(state, temporary)
-    _commit(temporary, path)
+    stream = io.BytesIO()
+    torch.save(state, stream)
+    write_atomically(path, stream.getbuffer())
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -90,25 +94,30 @@ def load_state(path: Path) -> dict[str, Any]:
     try:
         return dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # torch.load raises many kinds for a damaged file
-        raise CheckpointError(f"{path} is damaged and cannot be resumed.") from error
+        raise CheckpointError(
+            f"{path} is damaged and cannot be resumed; put back a copy, or start without --resume."
+        ) from error
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """A reader, and a killed writer, sees the old file or the new one, never a part."""
-    temporary = _temporary(path)
-    temporary.write_bytes(data)
-    _commit(temporary, path)
+def write_atomically(path: Path, data: bytes | memoryview) -> None:
+    """A reader, and a killed writer, sees the old file or the new one, never a part.
 
-
-def _temporary(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(path.name + ".tmp")
-
-
-def _commit(temporary: Path, path: Path) -> None:
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    Raises CheckpointError when the disk is full or refuses; the old file stays.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise CheckpointError(
+            f"{path} could not be written ({error.strerror}); what was there before is kept."
+        ) from error
 
 
 def parameter_count(model: nn.Module) -> int:

@@ -10,15 +10,17 @@ import json
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, get_args
 
 from tqdm import tqdm
 
 from agegenderemo.images import IMAGE_SUFFIXES, ImageError, load_image
+from agegenderemo.labels import EMOTIONS
 from agegenderemo.readers import READERS, DatasetError
+from agegenderemo.records import Framing, Reading
 from agegenderemo.results import CSV_FIELDS, csv_rows, error_record, picture_record
 
 
@@ -53,11 +55,17 @@ def _parser() -> argparse.ArgumentParser:
 
     evaluate = commands.add_parser("evaluate", help="measure a checkpoint on a data set")
     evaluate.add_argument("--data", required=True, choices=tuple(READERS))
+    evaluate.add_argument("--root", type=Path, help="the data set, or the folder of prepared ones")
+    _add_ffhq_parts(evaluate)
     evaluate.add_argument(
-        "--root", required=True, type=Path, help="the data set, or the folder of prepared ones"
+        "--split",
+        choices=("train", "val", "test", "all"),
+        help="default: test; for ffhq all, as its report did",
     )
-    evaluate.add_argument("--split", default="test", choices=("train", "val", "test"))
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
+    evaluate.add_argument(
+        "--figure", type=Path, metavar="FILE", help="draw the age bands as .png or .html"
+    )
     evaluate.add_argument(
         "--card", action="store_true", help="also write the figures beside the checkpoint"
     )
@@ -69,12 +77,20 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("--root", required=True, type=Path, help="folder or zip of the set")
     prepare.add_argument("--out", required=True, type=Path, help="a folder a set is made in here")
     prepare.add_argument("--processes", type=int, help="default: one a core")
+    prepare.add_argument("--framing", choices=get_args(Framing), default="face")
     prepare.set_defaults(run=_prepare)
 
     train = commands.add_parser("train", help="train a network on prepared sets")
-    train.add_argument("--recipe", default="shipped", help="a name in agegenderemo/recipes.py")
-    train.add_argument("--prepared", required=True, type=Path, help="folder of prepared sets")
+    train.add_argument(
+        "--recipe", help="a name in agegenderemo/recipes.py; default: that of --data, or shipped"
+    )
+    train.add_argument("--data", choices=("ffhq",), help="prepare this set too, from:")
+    _add_ffhq_parts(train)
+    train.add_argument(
+        "--prepared", type=Path, help="folder of prepared sets; default OUT/prepared"
+    )
     train.add_argument("--out", type=Path, help="folder of the run; default runs/RECIPE")
+    train.add_argument("--tensorboard", action="store_true", help="log to OUT/tensorboard too")
     train.add_argument("--teacher", type=Path, metavar="FILE", help="a face descriptor's weights")
     train.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="change the recipe"
@@ -84,20 +100,108 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_ffhq_parts(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--images", type=Path, help="folder or zip of the FFHQ thumbnails")
+    parser.add_argument("--labels", type=Path, help="folder or tar of the FFHQ-Features JSON files")
+    parser.add_argument(
+        "--allow-missing", action="store_true", help="go on without more than 1 %% of the images"
+    )
+
+
 def train_main(argv: list[str] | None = None) -> int:
     """``train.py``: the train command under its own name."""
     return main(["train", *(sys.argv[1:] if argv is None else argv)])
 
 
 def _train(args: argparse.Namespace) -> int:
+    from agegenderemo.distributed import join_team
+    from agegenderemo.preparation import prepare, report
     from agegenderemo.recipes import get_recipe, with_settings
     from agegenderemo.training import fit
 
-    out = args.out or Path("runs") / args.recipe
-    config = with_settings(get_recipe(args.recipe), args.set)
-    weights = fit(config, args.prepared, out, teacher=args.teacher, resume=args.resume)
-    print(f"Weights: {weights}; history: {out / 'history.csv'}")
+    recipe = args.recipe or args.data or "shipped"
+    out = args.out or Path("runs") / recipe
+    config = with_settings(get_recipe(recipe), args.set)
+    if not args.data and not args.prepared:
+        raise ValueError("Give --prepared with the folder of prepared sets, or --data ffhq.")
+    prepared = args.prepared or out / "prepared"
+    with join_team() as team:
+        if args.data and team.local_rank == 0:
+            reading = _read_ffhq(args, out)
+            done = prepare(args.data, reading, prepared, framing=config.framing)
+            print(report(done), file=sys.stderr)
+        team.wait()
+        weights = fit(
+            config,
+            prepared,
+            out,
+            teacher=args.teacher,
+            resume=args.resume,
+            team=team,
+            watch=_watcher(out, args.tensorboard),
+        )
+        if team.leads:
+            print(f"Weights: {weights}; history: {out / 'history.csv'} and .png, .html")
     return 0
+
+
+def _watcher(out: Path, tensorboard: bool) -> Callable[[list[dict[str, Any]], bool], None]:
+    """What draws the history every five epochs and at the end, and logs it where asked."""
+    from agegenderemo.figures import history_panels, save_html, save_png
+
+    log: list[Any] = []
+    if tensorboard:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise ValueError("--tensorboard needs 'pip install tensorboard'.") from error
+
+    def watch(history: list[dict[str, Any]], over: bool) -> None:
+        if over or len(history) % 5 == 0:
+            panels = history_panels(history)
+            save_html(panels, out / "history.html")
+            save_png(panels, out / "history.png")
+        if not tensorboard:
+            return
+        fresh = history[-1:]
+        if not log:
+            # A resumed run says again what it said before, in place of it.
+            log.append(SummaryWriter(str(out / "tensorboard"), purge_step=1))
+            fresh = history
+        elif over:
+            fresh = []
+        for line in fresh:
+            for key, value in line.items():
+                log[0].add_scalar(key.replace("_", "/", 1), value, line["epoch"])
+        log[0].flush()
+
+    return watch
+
+
+def _read_ffhq(args: argparse.Namespace, out: Path | None = None) -> Reading:
+    """The set from --images and --labels; with ``out`` a list of missing images is left there.
+
+    Raises DatasetError when more than one image in a hundred is missing, unless that is allowed.
+    """
+    from agegenderemo.readers import ffhq
+
+    if not args.images or not args.labels:
+        raise ValueError("Give both --images and --labels.")
+    reading = ffhq.read_parts(args.labels, args.images)
+    print(f"ffhq: {reading.summary()}", file=sys.stderr)
+    missing = ffhq.missing_images(reading)
+    if missing:
+        total = len(missing) + len(reading.samples)
+        named = ", ".join(missing[:10]) + (", …" if len(missing) > 10 else "")
+        text = f"{len(missing):,} of {total:,} images are missing: {named}"
+        if out:
+            out.mkdir(parents=True, exist_ok=True)
+            (out / "missing.txt").write_text("\n".join(missing) + "\n")
+            text += f" (all in {out / 'missing.txt'})"
+        if len(missing) > 0.01 * total and not args.allow_missing:
+            raise DatasetError(f"{text}; put them in {args.images}, or pass --allow-missing.")
+        print(text, file=sys.stderr)
+    return reading
 
 
 def _prepare(args: argparse.Namespace) -> int:
@@ -106,7 +210,7 @@ def _prepare(args: argparse.Namespace) -> int:
 
     reading = read(args.data, args.root)
     print(f"{args.data}: {reading.summary()}")
-    print(report(prepare(args.data, reading, args.out, args.processes)))
+    print(report(prepare(args.data, reading, args.out, args.processes, args.framing)))
     return 0
 
 
@@ -117,36 +221,68 @@ def _evaluate(args: argparse.Namespace) -> int:
 
     path = args.checkpoint or DEFAULT_CHECKPOINT
     checkpoint = load_checkpoint(path)
+    predictor = Predictor(checkpoint.model, checkpoint.input)
+    split = args.split or ("all" if args.data == "ffhq" else "test")
     with ExitStack() as stack:
-        prepared = _prepared(args, stack)
-        rows = prepared.rows(args.split)
+        prepared = _prepared(args, split, checkpoint.input.framing, stack)
+        rows = prepared.rows(split)
         if not len(rows):
-            raise DatasetError(f"{args.data} has no samples in the split {args.split!r}.")
-        figures = evaluate(Predictor(checkpoint.model, checkpoint.input), prepared, rows)
-    figures = {"data": args.data, "split": args.split, **_without_none(figures)}
+            raise DatasetError(f"{args.data} has no samples in the split {split!r}.")
+        figures = {"data": args.data, "split": split, **evaluate(predictor, prepared, rows)}
+        trained_on = args.data in checkpoint.recipe.get("shares", {})
+        if split == "all" and trained_on:
+            figures["training_faces"] = len(prepared.rows("train", copies=True))
+            held_out = prepared.rows("val", copies=True)
+            if len(held_out):
+                figures["validation"] = evaluate(predictor, prepared, held_out)
+    figures = _without_none(figures)
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1) + "\n")
     if args.card:
         update_card(path, args.data, figures)
+    if args.figure:
+        _draw_bands(figures, args.figure)
     print(_figures_table(figures))
     return 0
 
 
-def _prepared(args: argparse.Namespace, stack: ExitStack) -> Any:
+def _prepared(args: argparse.Namespace, split: str, framing: Framing, stack: ExitStack) -> Any:
     """The prepared set under --root, or one made for this evaluation from the raw data."""
     from agegenderemo.dataset import PreparedSet
     from agegenderemo.preparation import prepare, report
     from agegenderemo.readers import read
 
-    if (args.root / args.data / "samples.jsonl").is_file():
-        return PreparedSet.open(args.root / args.data)
-    reading = read(args.data, args.root)
-    print(f"{args.data}: {reading.summary()}", file=sys.stderr)
-    chosen = reading.only(args.split)
+    if args.root and (args.root / args.data / "samples.jsonl").is_file():
+        prepared = PreparedSet.open(args.root / args.data)
+        if prepared.framing != framing:
+            raise DatasetError(
+                f"{args.root / args.data} holds crops framed as {prepared.framing!r}; this "
+                f"checkpoint wants {framing!r}."
+            )
+        return prepared
+    if args.root:
+        reading = read(args.data, args.root)
+        print(f"{args.data}: {reading.summary()}", file=sys.stderr)
+    elif args.data == "ffhq":
+        reading = _read_ffhq(args)
+    else:
+        raise ValueError("Give --root with the folder of the data set.")
+    chosen = reading if split == "all" else reading.only(split)  # type: ignore[arg-type]
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-    prepared = prepare(args.data, chosen, folder)
+    prepared = prepare(args.data, chosen, folder, framing=framing)
     print(report(prepared), file=sys.stderr)
     return prepared
+
+
+def _draw_bands(figures: dict[str, Any], path: Path) -> None:
+    from agegenderemo.figures import band_panels, save_html, save_png
+
+    if not figures["bands"]:
+        raise DatasetError(f"{figures['data']} has no ages to draw by band.")
+    savers = {".png": save_png, ".html": save_html}
+    if path.suffix not in savers:
+        raise ValueError(f"--figure must end in .png or .html, not {path.name!r}.")
+    savers[path.suffix](band_panels(figures), path)
 
 
 def _without_none(value: Any) -> Any:
@@ -158,18 +294,37 @@ def _without_none(value: Any) -> Any:
 
 def _figures_table(figures: dict[str, Any]) -> str:
     lines = [f"{figures['data']} {figures['split']}: {figures['n']:,} faces"]
+    if "training_faces" in figures:
+        lines[0] += (
+            f", of which this network was trained on {figures['training_faces']:,}; "
+            "the validation figures are the ones to trust"
+        )
     for key, value in figures.items():
         if isinstance(value, float):
             years = key in ("age_mae", "age_sd")
             lines.append(f"  {key:28} " + (f"{value:.2f} years" if years else f"{value:.2%}"))
     for band in figures["bands"]:
         if band["n"]:
-            gender = band.get("gender_accuracy")
+            gender, emotion = band.get("gender_accuracy"), band.get("emotion_accuracy")
             lines.append(
-                f"  {band['band']:>6} n {band['n']:5}  MAE {band['age_mae']:5.2f}"
-                + ("" if gender is None else f"  gender {gender:.1%}")
+                f"  {band['band']:>6} n {band['n']:6,}  MAE {band['age_mae']:5.2f} ± "
+                f"{band['age_sd']:5.2f}"
+                + ("" if gender is None else f"  gender {gender:6.1%}")
+                + ("" if emotion is None else f"  emotion {emotion:6.1%}")
             )
+    if "confusion" in figures:
+        lines += ["  emotions, true by row, said by column", *_confusion_lines(figures)]
+    if "validation" in figures:
+        held_out = {"data": figures["data"], "split": "val", **figures["validation"]}
+        lines.append(_figures_table(held_out))
     return "\n".join(lines)
+
+
+def _confusion_lines(figures: dict[str, Any]) -> list[str]:
+    names = [name[:9] for name in EMOTIONS]
+    head = " " * 12 + "".join(f"{name:>10}" for name in names)
+    rows = zip(names, figures["confusion"], strict=True)
+    return [head, *(f"  {name:>10}" + "".join(f"{n:10,}" for n in row) for name, row in rows)]
 
 
 def _analyze(args: argparse.Namespace) -> int:

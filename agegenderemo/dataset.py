@@ -1,8 +1,9 @@
 """Prepared crops on disk, and the tensors that a model is trained and tested on.
 
 A prepared set is a folder with ``samples.jsonl`` (labels, one line a sample), ``crops.npy``
-(N×S×S×3 RGB uint8, aligned), ``origin.npy`` (N, how each face was found: `Origin`) and
-``digest.npy`` (N×20, SHA-1 of the encoded image). Plain arrays, so that reading is a memory map.
+(N×S×S×3 RGB uint8, aligned), ``origin.npy`` (N, how each face was found: `Origin`),
+``digest.npy`` (N×20, SHA-1 of the encoded image) and ``framing.json``. Plain arrays, so that
+reading is a memory map.
 """
 
 import dataclasses
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from agegenderemo.labels import EMOTIONS
 from agegenderemo.readers.source import DatasetError
-from agegenderemo.records import ImageRef, Sample, Split
+from agegenderemo.records import Framing, ImageRef, Sample, Split
 
 CROP_SIZE = 128
 """Side of stored crops in pixels: a little more than the largest input, for jitter."""
@@ -35,6 +36,7 @@ class Origin(enum.IntEnum):
     PADDED = 2  # found once the picture had a wider border
     ASSUMED = 3  # not found: framed by the median landmarks of the set
     UNREADABLE = 4  # the image could not be decoded: there is no crop
+    WHOLE = 5  # not searched for: the picture is framed already, and was taken whole
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class PreparedSet:
     crops: NDArray[np.uint8]
     origin: NDArray[np.uint8]
     digest: NDArray[np.uint8]
+    framing: Framing = "face"
 
     @classmethod
     def open(cls, folder: Path, writable: bool = False) -> "PreparedSet":
@@ -56,19 +59,28 @@ class PreparedSet:
         mode: Literal["r+", "r"] = "r+" if writable else "r"
         try:
             lines = (folder / "samples.jsonl").read_text().splitlines()
-            arrays = [np.load(folder / f"{n}.npy", mode) for n in ("crops", "origin", "digest")]
+            crops, origin, digest = (
+                np.load(folder / f"{name}.npy", mode) for name in ("crops", "origin", "digest")
+            )
+            framing: Framing = json.loads((folder / "framing.json").read_text())
         except (OSError, ValueError) as error:
             raise DatasetError(
                 f"{folder} holds no prepared set; run 'python -m agegenderemo prepare' first."
             ) from error
-        return cls(folder.name, tuple(map(sample_from_json, lines)), *arrays)
+        samples = tuple(map(sample_from_json, lines))
+        return cls(folder.name, samples, crops, origin, digest, framing)
 
-    def rows(self, split: Split) -> NDArray[np.int64]:
-        """Rows of a split that have a crop.
+    def rows(self, split: Split | Literal["all"], *, copies: bool = False) -> NDArray[np.int64]:
+        """Rows of a split, or of all of them, that have a crop.
 
         UTKFace holds byte-identical images under several names: a training or validation row that
-        is a copy of a test row, and a training row that is a copy of a validation row, is dropped.
+        is a copy of a test row, and a training row that is a copy of a validation row, is dropped
+        unless ``copies`` are wanted.
         """
+        readable = ~np.isin(self.origin, (Origin.TODO, Origin.UNREADABLE))
+        if split == "all" or copies:
+            wanted = [split in ("all", sample.split) for sample in self.samples]
+            return np.flatnonzero(readable & np.array(wanted, dtype=bool))
         keys = [bytes(d) for d in self.digest]
         later: dict[str, set[bytes]] = {"train": set(), "val": set(), "test": set()}
         for key, sample in zip(keys, self.samples, strict=True):
@@ -80,9 +92,7 @@ class PreparedSet:
             [
                 row
                 for row, sample in enumerate(self.samples)
-                if sample.split == split
-                and self.origin[row] in (Origin.DETECTED, Origin.PADDED, Origin.ASSUMED)
-                and keys[row] not in later[split]
+                if sample.split == split and readable[row] and keys[row] not in later[split]
             ],
             dtype=np.int64,
         )

@@ -5,13 +5,13 @@ with two threads, which wait for each other at every layer.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 
 T = TypeVar("T")
 
@@ -49,6 +49,12 @@ class Team:
             values = values / self.size
         return values
 
+    def align(self, buffers: Iterable[Tensor]) -> None:
+        """Set each buffer, in place, to what the leading process has."""
+        if self.size > 1:
+            for buffer in buffers:
+                distributed.broadcast(buffer, src=0)
+
     def share(self, value: T) -> T:
         """What the leading process has."""
         values = [value]
@@ -83,3 +89,56 @@ def join_team() -> Iterator[Team]:
         yield Team(rank, size, local_rank, local_size, device)
     finally:
         distributed.destroy_process_group()
+
+
+def sync_batch_norm(module: nn.Module) -> nn.Module:
+    """The same module with batch statistics over all processes; parameters are shared with it."""
+    if torch.cuda.is_available():
+        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+        return converted
+    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        synced = _SyncBatchNorm(module.num_features, module.eps, module.momentum)
+        synced._parameters, synced._buffers = module._parameters, module._buffers
+        return synced
+    for name, child in module.named_children():
+        setattr(module, name, sync_batch_norm(child))
+    return module
+
+
+class _MeanOverProcesses(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        values = values.clone()
+        distributed.all_reduce(values)
+        return values / distributed.get_world_size()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return _MeanOverProcesses.forward(ctx, gradients[0].contiguous())
+
+
+class _SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """PyTorch's own knows no CPU. Every process must have the same number of faces."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        pass  # any number of dimensions
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        if not self.training:
+            return super().forward(x)
+        dims = [0, *range(2, x.ndim)]
+        shape = (1, -1, *(1,) * (x.ndim - 2))
+        mean: Tensor = _MeanOverProcesses.apply(x.mean(dims))
+        centred = x - mean.view(shape)
+        variance: Tensor = _MeanOverProcesses.apply(centred.square().mean(dims))
+        with torch.no_grad():
+            assert self.num_batches_tracked is not None
+            self.num_batches_tracked.add_(1)
+            count = x.numel() // x.shape[1] * distributed.get_world_size()
+            momentum = self.momentum or 0.1
+            self.running_mean.lerp_(mean, momentum)
+            self.running_var.lerp_(variance * count / (count - 1), momentum)
+        scale = (variance + self.eps).rsqrt() * self.weight
+        return centred * scale.view(shape) + self.bias.view(shape)

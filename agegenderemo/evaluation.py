@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from agegenderemo.dataset import PreparedSet
+from agegenderemo.dataset import PreparedSet, make_targets
 from agegenderemo.labels import (
     AGE_BANDS,
     EMOTIONS,
@@ -18,11 +18,29 @@ from agegenderemo.labels import (
     argmax_emotion,
     majority_emotion,
 )
+from agegenderemo.losses import LossWeights, Terms, multitask_loss
 from agegenderemo.metrics import Accuracy, Confusion, MeanError
+from agegenderemo.models import Outputs
 from agegenderemo.predictor import Predictor
 from agegenderemo.records import Attributes, Sample
 
 _BATCH = 128
+_TINY = 1e-12  # keeps the logarithm of a rounded probability finite
+
+
+def loss_of_answers(
+    samples: Sequence[Sample], answers: Sequence[Attributes], weights: LossWeights
+) -> Terms:
+    """The training loss of answers, as validation reports it."""
+    male = torch.tensor([a.male_probability for a in answers], dtype=torch.float64)
+    emotions = torch.tensor([a.emotions for a in answers], dtype=torch.float64)
+    outputs = Outputs(
+        torch.tensor([a.age for a in answers], dtype=torch.float64),
+        male.logit(_TINY),
+        emotions.clamp(min=_TINY).log(),
+        emotions,
+    )
+    return multitask_loss(outputs, make_targets(samples), weights)
 
 
 @dataclass
@@ -120,6 +138,7 @@ def measure(samples: Sequence[Sample], answers: Sequence[Attributes]) -> dict[st
                 "band": age_band_name(index),
                 "n": tally.count,
                 "age_mae": tally.age.mean(),
+                "age_sd": tally.age.deviation(),
                 "gender_accuracy": tally.gender.compute(),
                 "emotion_accuracy": tally.majority.compute(),
             }

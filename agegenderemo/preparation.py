@@ -1,5 +1,6 @@
 """Turns a data set into aligned crops, once, on every core; a killed run goes on where it was."""
 
+import json
 import multiprocessing
 import os
 from collections.abc import Iterator
@@ -16,8 +17,8 @@ from agegenderemo.dataset import CROP_SIZE, Origin, PreparedSet, sample_to_json
 from agegenderemo.detection.align import align
 from agegenderemo.detection.mtcnn import FaceDetector
 from agegenderemo.images import ImageError, RGBImage, load_image
-from agegenderemo.readers import DatasetError, read_bytes
-from agegenderemo.records import Detection, Landmarks, Reading
+from agegenderemo.readers import FRAMED_AS, DatasetError, read_bytes
+from agegenderemo.records import Detection, Framing, Landmarks, Reading
 
 _CHUNK = 32
 _SEARCH_SIDE = 144  # pixels: smaller pictures are enlarged to it before the search
@@ -27,22 +28,39 @@ _MIN_SCORE = 0.6  # lower than for photos: each picture is known to hold a face
 _PADDING = 0.3  # of the side, for pictures that are cropped through the face
 
 
-def prepare(name: str, reading: Reading, out: Path, processes: int | None = None) -> PreparedSet:
+def prepare(
+    name: str,
+    reading: Reading,
+    out: Path,
+    processes: int | None = None,
+    framing: Framing = "face",
+) -> PreparedSet:
     """Detect, align and store the face of every sample under ``out / name``.
 
     The face is the largest near the middle. A face that is not found is searched again in a picture
-    with a wider border, then framed by the set's median landmarks; `Origin` records which. Rows
-    that are done stay done when the run is killed and repeated.
+    with a wider border, then framed by the set's median landmarks; `Origin` records which. Pictures
+    that are published in the wanted framing are taken whole. Rows that are done stay done when the
+    run is killed and repeated.
 
-    Raises DatasetError when the folder holds another list of samples or the set has none.
+    Raises DatasetError when the folder holds another list of samples, or the same one in another
+    framing, or the set has none.
     """
     if not reading.samples:
         raise DatasetError(f"{name} has no readable sample: {reading.summary()}.")
     folder = out / name
-    _create(folder, reading)
+    _create(folder, reading, framing)
     prepared = PreparedSet.open(folder, writable=True)
     points = np.load(folder / "landmarks.npy", "r+")
 
+    if FRAMED_AS.get(name) == framing:
+        for row in tqdm(
+            np.flatnonzero(prepared.origin == Origin.TODO), desc=f"{name}: reading", unit="image"
+        ):
+            image = _load(prepared, row)
+            if image is not None:
+                prepared.crops[row] = _whole(image)
+                prepared.origin[row] = Origin.WHOLE
+        return prepared
     todo = np.flatnonzero(prepared.origin == Origin.TODO)
     # Twice: the framing of faces that were not found needs the median of those that were.
     _run(folder, todo, processes, f"{name}: finding faces")
@@ -55,7 +73,7 @@ def prepare(name: str, reading: Reading, out: Path, processes: int | None = None
         for row in tqdm(missing, desc=f"{name}: framing the rest", unit="face"):
             image = _load(prepared, row)
             if image is not None:
-                prepared.crops[row] = align(image, _to_pixels(median, image), CROP_SIZE)
+                prepared.crops[row] = align(image, _to_pixels(median, image), CROP_SIZE, framing)
                 prepared.origin[row] = Origin.ASSUMED
     return prepared
 
@@ -63,20 +81,27 @@ def prepare(name: str, reading: Reading, out: Path, processes: int | None = None
 def report(prepared: PreparedSet) -> str:
     """One line: how many faces were found, how, and what became of the others."""
     counts = {kind: int(np.sum(prepared.origin == kind)) for kind in Origin}
+    lost = f"{counts[Origin.UNREADABLE]:,} images unreadable and left out"
+    if counts[Origin.WHOLE]:
+        return (
+            f"{prepared.name}: {len(prepared.samples):,} samples; {counts[Origin.WHOLE]:,} "
+            f"pictures taken whole, {lost}"
+        )
     return (
         f"{prepared.name}: {len(prepared.samples):,} samples; {counts[Origin.DETECTED]:,} faces "
         f"found at once, {counts[Origin.PADDED]:,} with a wider border, {counts[Origin.ASSUMED]:,} "
-        f"not found and framed by the set's median landmarks, {counts[Origin.UNREADABLE]:,} images "
-        "unreadable and left out"
+        f"not found and framed by the set's median landmarks, {lost}"
     )
 
 
-def _create(folder: Path, reading: Reading) -> None:
+def _create(folder: Path, reading: Reading, framing: Framing) -> None:
     text = "".join(sample_to_json(sample) + "\n" for sample in reading.samples)
     listing = folder / "samples.jsonl"
     if listing.exists():
         if listing.read_text() != text:
             raise DatasetError(f"{folder} was made from another list of samples; remove it first.")
+        if PreparedSet.open(folder).framing != framing:
+            raise DatasetError(f"{folder} was made in another framing; remove it first.")
         return
     folder.mkdir(parents=True, exist_ok=True)
     count = len(reading.samples)
@@ -87,6 +112,7 @@ def _create(folder: Path, reading: Reading) -> None:
         ("landmarks", (count, 5, 2), np.float32),
     ):
         np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape)
+    (folder / "framing.json").write_text(json.dumps(framing))
     # Last, because its presence says that the arrays are there.
     temporary = listing.with_suffix(".tmp")
     temporary.write_text(text)
@@ -128,7 +154,7 @@ def _prepare_chunk(rows: NDArray[np.int64]) -> int:
     padded = dict(_search(detector, again, _PADDING))
     for row, face in (found | padded).items():
         image = images[row]
-        prepared.crops[row] = align(image, face.landmarks, CROP_SIZE)
+        prepared.crops[row] = align(image, face.landmarks, CROP_SIZE, prepared.framing)
         points[row] = np.asarray(face.landmarks) / image.shape[1::-1]
         # After the crop: a row that says it is done must be.
         prepared.origin[row] = Origin.DETECTED if row in found else Origin.PADDED
@@ -144,6 +170,13 @@ def _load(prepared: PreparedSet, row: int) -> RGBImage | None:
         return None
     prepared.digest[row] = np.frombuffer(sha1(data).digest(), np.uint8)
     return image
+
+
+def _whole(image: RGBImage) -> RGBImage:
+    picture = Image.fromarray(image)
+    if picture.size != (CROP_SIZE, CROP_SIZE):
+        picture = picture.resize((CROP_SIZE, CROP_SIZE), Image.Resampling.BICUBIC)
+    return np.asarray(picture)
 
 
 def _search(

@@ -14,15 +14,19 @@ Landmarks = tuple[Point, Point, Point, Point, Point]
 
 Split = Literal["train", "val", "test"]
 
+Framing = Literal["face", "ffhq"]
+"""How a crop sits round a face: close, or as wide as FFHQ's thumbnails."""
+
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """What a model wants to see: an RGB square of ``size`` pixels, scaled to [0, 1], then
-    normalised by ``mean`` and ``std`` per channel."""
+    """What a model wants to see: an RGB square of ``size`` pixels, framed round the face as
+    ``framing`` says, scaled to [0, 1], then normalised by ``mean`` and ``std`` per channel."""
 
     size: int
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    framing: Framing = "face"
 
     def __post_init__(self) -> None:
         if self.size < 32:

@@ -2,9 +2,11 @@
 
 import copy
 import csv
+import io
 import json
 import math
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -25,8 +27,8 @@ from agegenderemo.checkpoint import (
     write_atomically,
 )
 from agegenderemo.dataset import PreparedSet, Targets, make_targets
-from agegenderemo.distributed import Team, join_team
-from agegenderemo.evaluation import answer, measure
+from agegenderemo.distributed import Team, sync_batch_norm
+from agegenderemo.evaluation import answer, loss_of_answers, measure
 from agegenderemo.losses import (
     Counts,
     Terms,
@@ -39,7 +41,7 @@ from agegenderemo.models import MultiTaskNet, Outputs, create_model, get_spec
 from agegenderemo.predictor import Predictor
 from agegenderemo.readers import DatasetError
 from agegenderemo.recipes import TeacherWeights, TrainConfig
-from agegenderemo.records import Attributes, InputSpec
+from agegenderemo.records import Attributes, InputSpec, Sample
 from agegenderemo.teacher import Lessons, describe, lessons
 from agegenderemo.transforms import augment, draw_changes
 
@@ -50,7 +52,7 @@ CONFIG = "config.json"
 
 
 @dataclass(frozen=True)
-class _Pool:
+class Pool:
     """Every training face of every set, addressed by one number."""
 
     sets: tuple[PreparedSet, ...]
@@ -75,10 +77,17 @@ class _Pool:
         generator = np.random.default_rng(seed)
         drawn = []
         for index, prepared in enumerate(self.sets):
-            faces = generator.permutation(np.flatnonzero(self.set_index == index))
-            drawn.append(faces[: round(len(faces) * shares[prepared.name])])
+            own = np.flatnonzero(self.set_index == index)
+            wanted = round(len(own) * shares[prepared.name])
+            while wanted > 0:
+                drawn.append(generator.permutation(own)[:wanted])
+                wanted -= len(own)
         order = generator.permutation(np.concatenate(drawn))
         return [order[i : i + batch] for i in range(0, len(order) - batch + 1, batch)]
+
+
+History = list[dict[str, Any]]
+"""A line an epoch, oldest first: the columns of ``history.csv``."""
 
 
 def fit(
@@ -89,37 +98,36 @@ def fit(
     teacher: Path | None = None,
     resume: bool = False,
     stop_after: int | None = None,
+    team: Team = Team(),  # noqa: B008  frozen
+    watch: Callable[[History, bool], None] | None = None,
 ) -> Path:
-    """Train and return the path of the averaged weights.
+    """Train and return the path of the weights that the recipe keeps.
 
-    ``prepared`` holds one folder a set. After every epoch ``out`` has the averaged weights, the
-    history and a state; with ``resume`` the run continues from the state, and its weights end up
-    the same, bit for bit, as if it had not stopped. ``stop_after`` ends the run early, for tests
-    of just that.
+    ``prepared`` holds one folder a set. After every epoch ``out`` has the weights, the history and
+    a state; with ``resume`` the run continues from the state, and its weights end up the same, bit
+    for bit, as if it had not stopped. ``stop_after`` ends the run early, for tests of just that.
+    ``watch`` is called after every epoch with the history and whether the run is over, on the
+    process that leads the ``team``.
 
     Raises DatasetError for missing crops and CheckpointError for a state of another recipe.
     """
-    with join_team() as team:
-        return _fit(config, prepared, out, team, teacher, resume, stop_after)
-
-
-def _fit(
-    config: TrainConfig,
-    prepared: Path,
-    out: Path,
-    team: Team,
-    teacher: Path | None,
-    resume: bool,
-    stop_after: int | None,
-) -> Path:
     torch.set_flush_denormal(True)  # Adam's moments decay into numbers that CPUs are slow at
     if config.batch % team.size:
         raise ValueError(f"batch={config.batch} does not divide among {team.size} processes.")
     sets = tuple(PreparedSet.open(prepared / name) for name in config.shares)
-    pool = _pool(sets, prepared, config, teacher, team)
-    run = _Run(config, pool, team)
+    for one in sets:
+        if one.framing != config.framing:
+            raise DatasetError(
+                f"{prepared / one.name} holds crops framed as {one.framing!r}; the recipe wants "
+                f"{config.framing!r}."
+            )
+    pool = build_pool(sets, prepared, config, teacher, team)
+    validation = [(s, rows) for s in sets if len(rows := s.rows("val", copies=_copies(config)))]
+    if not validation and (config.keep == "best" or config.schedule == "plateau"):
+        raise DatasetError("The recipe steers by a validation loss, but no set has such samples.")
+    run = Run(config, pool, team)
     settings = json.loads(json.dumps({**config.to_dict(), "with_teacher": teacher is not None}))
-    history: list[dict[str, Any]] = []
+    history: History = []
     start = 0
     if resume:
         state = load_state(out / STATE)
@@ -133,44 +141,93 @@ def _fit(
     if team.leads:
         write_atomically(out / CONFIG, json.dumps(settings, indent=1).encode())
 
-    validation = [(s, rows) for s in sets if len(rows := s.rows("val"))]
     for epoch in range(start, min(config.epochs, stop_after or config.epochs)):
+        if _is_over(config, history):
+            break
         began = time.monotonic()
         spec = _input_spec(config, config.size_at(epoch))
-        line: dict[str, Any] = {"epoch": epoch + 1, "size": spec.size}
+        line: dict[str, Any] = {"epoch": epoch + 1, "size": spec.size, "rate": run.rate(epoch)}
         line |= run.train_epoch(epoch, spec)
-        predictor = Predictor(run.average, spec)
-        for held_out, rows in validation:
-            figures = _validate(predictor, held_out, rows, team)
-            line |= {
-                f"{held_out.name}_{key}": value
-                for key, value in figures.items()
-                if key.startswith(("age_", "gender_", "emotion_acc")) and value is not None
-            }
+        team.align(run.average.buffers())
+        line |= _validate(Predictor(run.average, spec), validation, config, team)
         line["seconds"] = round(time.monotonic() - began, 1)
         history.append(line)
+        run.end_epoch(line.get("val_total"))
         if not team.leads:
             continue
-        save_checkpoint(out / WEIGHTS, run.average, config.model, spec, settings)
+        if config.keep == "last" or _best(history) == len(history) - 1:
+            save_checkpoint(out / WEIGHTS, run.average, config.model, spec, settings)
         _write_history(out / HISTORY, history)
         # The state last: what it says is done has been written.
         save_state(
             out / STATE,
             {"config": settings, "epoch": epoch + 1, "history": history, "run": run.state()},
         )
+        if watch:
+            watch(history, False)
+    if watch and team.leads and history:
+        watch(history, True)
     team.wait()  # until the files are written
     return out / WEIGHTS
 
 
+def _copies(config: TrainConfig) -> bool:
+    return not config.drop_copies
+
+
+def _best(history: History) -> int:
+    """Index of the epoch with the lowest validation loss, the earlier one of two."""
+    losses = [line.get("val_total", math.inf) for line in history]
+    return losses.index(min(losses))
+
+
+def _is_over(config: TrainConfig, history: History) -> bool:
+    if not config.early_stopping or not history:
+        return False
+    return len(history) - 1 - _best(history) >= config.early_stopping
+
+
 def _validate(
-    predictor: Predictor, held_out: PreparedSet, rows: NDArray[np.int64], team: Team
-) -> dict[str, Any]:
-    """Figures over rows that the processes share. Without the mirror image: half the work."""
-    own = answer(predictor, held_out, rows[team.rank :: team.size], mirror=False)
-    answers: list[Attributes | None] = [None] * len(rows)
-    for rank, given in enumerate(team.gather(own)):
-        answers[rank :: team.size] = given
-    return measure([held_out.samples[row] for row in rows], cast(list[Attributes], answers))
+    predictor: Predictor,
+    validation: Sequence[tuple[PreparedSet, NDArray[np.int64]]],
+    config: TrainConfig,
+    team: Team,
+) -> dict[str, float]:
+    """The loss and figures over all held-out rows, and figures of each set where there are several.
+
+    Read without the mirror image: half the work.
+    """
+    line: dict[str, float] = {}
+    every: list[tuple[Sample, Attributes]] = []
+    for held_out, rows in validation:
+        own = answer(predictor, held_out, rows[team.rank :: team.size], mirror=False)
+        answers: list[Attributes | None] = [None] * len(rows)
+        for rank, given in enumerate(team.gather(own)):
+            answers[rank :: team.size] = given
+        pairs = list(
+            zip(
+                [held_out.samples[row] for row in rows],
+                cast(list[Attributes], answers),
+                strict=True,
+            )
+        )
+        every += pairs
+        if len(validation) > 1:
+            line |= _figures(f"{held_out.name}_", pairs)
+    if not every:
+        return {}
+    terms = loss_of_answers([s for s, _ in every], [given for _, given in every], config.weights)
+    line |= {f"val_{k}": float(v) for k, v in terms._asdict().items()}
+    return line | _figures("val_", every)
+
+
+def _figures(prefix: str, pairs: Sequence[tuple[Sample, Attributes]]) -> dict[str, float]:
+    measured = measure([sample for sample, _ in pairs], [given for _, given in pairs])
+    return {
+        f"{prefix}{key}": value
+        for key, value in measured.items()
+        if key.startswith(("age_", "gender_", "emotion_acc")) and value is not None
+    }
 
 
 class _Student(nn.Module):
@@ -186,10 +243,10 @@ class _Student(nn.Module):
         return out, None if self.project is None else self.project(out.features)
 
 
-class _Run:
+class Run:
     """Model, its moving average, optimiser and schedule."""
 
-    def __init__(self, config: TrainConfig, pool: _Pool, team: Team) -> None:
+    def __init__(self, config: TrainConfig, pool: Pool, team: Team) -> None:
         self.config = config
         self.pool = pool
         self.team = team
@@ -197,13 +254,16 @@ class _Run:
         torch.manual_seed(config.seed)
         self.model = create_model(config.model, dropout_scale=config.dropout_scale)
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        _start_ages(self.model, pool.targets, config.age_unit)
+        if config.start_at_mean_age:
+            _start_ages(self.model, pool.targets, config.age_unit)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         self.project: nn.Linear | None = None
         if pool.lessons is not None:
             width = self.model.neck[0].in_features  # type: ignore[index]
             self.project = nn.Linear(width, pool.lessons.features.shape[1]).to(device)
         self.student: nn.Module = _Student(self.model, self.project)
+        if config.sync_batch_norm and team.size > 1:
+            self.student = sync_batch_norm(self.student)
         self.parameters = list(self.student.parameters())
         if team.size > 1:
             self.student = DistributedDataParallel(self.student, gradient_as_bucket_view=True)
@@ -216,15 +276,34 @@ class _Run:
             {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
             {"params": age_output, "weight_decay": 0.0, "scale": config.age_unit},
         ]
-        self.optimiser = torch.optim.AdamW(
+        kind = torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam
+        if config.optimiser == "adam":
+            # Decay is part of Adam's gradient, and the report's was on every weight.
+            for group in groups:
+                group["weight_decay"] = config.weight_decay
+        self.optimiser = kind(
             groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        )
+        # Steers a factor of one weight, so that warmup, units and plateau do not mix.
+        self.factor = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+        self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            self.factor, factor=config.plateau_factor, patience=config.plateau_patience
         )
         self.steps = len(pool.epoch(config.shares, config.batch, 0))
         if not self.steps:
             raise DatasetError(
                 f"{len(pool.row)} training faces do not fill one batch of {config.batch}."
             )
-        self.bfloat16 = _use_bfloat16(config, device)
+        self.bfloat16 = use_bfloat16(config, device)
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate at the beginning of an epoch, counted from 0."""
+        return self.config.learning_rate * self._schedule(epoch * self.steps)
+
+    def end_epoch(self, loss: float | None) -> None:
+        """Let the plateau schedule see the validation loss."""
+        if loss is not None:
+            self.plateau.step(loss)
 
     def train_epoch(self, epoch: int, spec: InputSpec) -> dict[str, float]:
         """One pass; returns the means of the loss and its terms over the epoch."""
@@ -236,6 +315,7 @@ class _Run:
         batches = self.pool.epoch(config.shares, config.batch, seed)
         self.model.train()
         sums = np.zeros(len(Terms._fields))
+        scores = Scores()
         bar = tqdm(
             batches,
             desc=f"epoch {epoch + 1}/{config.epochs}, {spec.size} px",
@@ -250,16 +330,21 @@ class _Run:
             changes = draw_changes(len(faces), config.augmentation, generator)
             own = self.team.part(len(faces))
             crops = augment(self.pool.crops(faces[own]), spec, changes.take(own))
-            terms = self._step(crops.to(self.team.device), torch.from_numpy(faces))
-            self._average(step)
+            terms = self._step(crops.to(self.team.device), torch.from_numpy(faces), scores)
+            if config.ema:
+                # The average starts short, or it would remember the first random weights for long.
+                self._average(min(config.ema, (1 + step) / (10 + step)))
             sums += [float(term) for term in terms]
             if index % 20 == 0:
                 mean = sums / (index + 1)
                 bar.set_postfix({k: f"{v:.3f}" for k, v in zip(Terms._fields, mean, strict=True)})
+        if not config.ema:
+            self._average(0.0)
         means = self.team.mean(torch.from_numpy(sums / len(batches))).tolist()
-        return {f"train_{k}": v for k, v in zip(Terms._fields, means, strict=True)}
+        line = {f"train_{k}": v for k, v in zip(Terms._fields, means, strict=True)}
+        return line | scores.over(self.team)
 
-    def _step(self, x: Tensor, faces: Tensor) -> Terms:
+    def _step(self, x: Tensor, faces: Tensor, scores: "Scores") -> Terms:
         """One step on a batch: ``faces`` are all of it, ``x`` the share of this process."""
         team = self.team
         whole = self.pool.targets.take(faces)
@@ -269,6 +354,7 @@ class _Run:
             out, projected = self.student(x)
         out = out.float()
         terms = multitask_loss(out, targets, self.config.weights, counts)
+        scores.update(out, targets)
         loss = terms.total
         if self.pool.lessons is not None:
             own = faces[team.part(len(faces))]
@@ -286,6 +372,8 @@ class _Run:
         return Terms(*(t.detach() for t in terms._replace(total=loss)))
 
     def _schedule(self, step: int) -> float:
+        if self.config.schedule == "plateau":
+            return float(self.factor.param_groups[0]["lr"])
         total = self.steps * self.config.epochs
         warmup = max(1, round(total * self.config.warmup))
         if step < warmup:
@@ -293,9 +381,7 @@ class _Run:
         return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
 
     @torch.no_grad()
-    def _average(self, step: int) -> None:
-        # The average starts short, or it would remember the first random weights for long.
-        decay = min(self.config.ema, (1 + step) / (10 + step))
+    def _average(self, decay: float) -> None:
         mine = self.model.state_dict()
         for key, value in self.average.state_dict().items():
             if value.is_floating_point():
@@ -309,6 +395,8 @@ class _Run:
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
+            "factor": self.factor.state_dict(),
+            "plateau": self.plateau.state_dict(),
             "project": None if self.project is None else self.project.state_dict(),
         }
 
@@ -317,8 +405,41 @@ class _Run:
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
+        self.factor.load_state_dict(state["factor"])
+        self.plateau.load_state_dict(state["plateau"])
         if self.project is not None:
             self.project.load_state_dict(state["project"])
+
+
+class Scores:
+    """Sums behind the training figures of an epoch; augmented faces, weights as they change."""
+
+    NAMES = ("age_mae", "gender_accuracy", "emotion_accuracy")
+
+    def __init__(self) -> None:
+        self.sums = torch.zeros(2, len(self.NAMES), dtype=torch.float64)
+
+    @torch.no_grad()
+    def update(self, out: Outputs, targets: Targets) -> None:
+        """Add a batch; a face counts for the labels that it has."""
+        exact = targets.age_mask & (targets.age_low == targets.age_high)
+        right = [
+            (exact, (out.age - targets.age_low).abs()),
+            (targets.gender_mask, (out.gender >= 0) == targets.gender.bool()),
+        ]
+        if out.emotion is not None:
+            same = out.emotion.argmax(dim=1) == targets.emotion.argmax(dim=1)
+            right.append((targets.emotion_mask, same))
+        for column, (mask, values) in enumerate(right):
+            self.sums[0, column] += float(values[mask].sum())
+            self.sums[1, column] += int(mask.sum())
+
+    def over(self, team: Team) -> dict[str, float]:
+        """The figures over all processes."""
+        total, count = team.mean(self.sums).tolist()
+        return {
+            f"train_{name}": t / n for name, t, n in zip(self.NAMES, total, count, strict=True) if n
+        }
 
 
 def _teacher_loss(
@@ -341,14 +462,14 @@ def _teacher_loss(
     return loss + weights.features * F.mse_loss(projected, taught.features)
 
 
-def _pool(
+def build_pool(
     sets: tuple[PreparedSet, ...],
     prepared: Path,
     config: TrainConfig,
     teacher: Path | None,
     team: Team,
-) -> _Pool:
-    rows = [s.rows("train") for s in sets]
+) -> Pool:
+    rows = [s.rows("train", copies=_copies(config)) for s in sets]
     samples = [s.samples[row] for s, own in zip(sets, rows, strict=True) for row in own]
     targets = make_targets(samples)
     taught = None
@@ -361,7 +482,7 @@ def _pool(
             taught = lessons(torch.cat(described), targets, config.seed)
         taught = team.share(taught)
     index = np.concatenate([np.full(len(own), i) for i, own in enumerate(rows)])
-    return _Pool(sets, index, np.concatenate(rows), targets, taught)
+    return Pool(sets, index, np.concatenate(rows), targets, taught)
 
 
 @torch.no_grad()
@@ -376,10 +497,10 @@ def _start_ages(model: MultiTaskNet, targets: Targets, unit: float) -> None:
 
 def _input_spec(config: TrainConfig, size: int) -> InputSpec:
     base = get_spec(config.model).input
-    return InputSpec(size, base.mean, base.std)
+    return InputSpec(size, base.mean, base.std, config.framing)
 
 
-def _use_bfloat16(config: TrainConfig, device: torch.device) -> bool:
+def use_bfloat16(config: TrainConfig, device: torch.device) -> bool:
     if config.precision != "auto":
         return config.precision == "bfloat16"
     if device.type == "cuda":
@@ -389,10 +510,11 @@ def _use_bfloat16(config: TrainConfig, device: torch.device) -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
-def _write_history(path: Path, history: list[dict[str, Any]]) -> None:
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(history[-1]))
-        writer.writeheader()
-        writer.writerows(history)
-    temporary.replace(path)
+def _write_history(path: Path, history: History) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(
+        text, fieldnames=list(dict.fromkeys(k for line in history for k in line))
+    )
+    writer.writeheader()
+    writer.writerows(history)
+    write_atomically(path, text.getvalue().encode())

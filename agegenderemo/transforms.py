@@ -23,9 +23,10 @@ def to_input(crops: Tensor, spec: InputSpec) -> Tensor:
 class Augmentation:
     """Random changes for training; each number is the largest change, or a probability.
 
-    ``shift`` and ``erase_size`` are fractions of the side, ``rotation`` degrees, ``zoom`` and the
-    colour ranges factors off one. ``grey``, ``blur``, ``erase`` and ``noise`` are the probability
-    that a face gets them: FER+ faces are grey and 48 pixels wide, webcam faces neither.
+    ``shift`` and ``erase_size`` are fractions of the side, ``rotation`` degrees, ``hue`` turns of
+    the colour circle, ``zoom`` and the other colour ranges factors off one. ``grey``, ``blur``,
+    ``erase`` and ``noise`` are the probability that a face gets them: FER+ faces are grey and 48
+    pixels wide, webcam faces neither.
     """
 
     rotation: float = 10.0
@@ -34,6 +35,7 @@ class Augmentation:
     brightness: float = 0.25
     contrast: float = 0.25
     saturation: float = 0.3
+    hue: float = 0.0
     grey: float = 0.25
     blur: float = 0.25
     erase: float = 0.2
@@ -49,6 +51,7 @@ class Changes(NamedTuple):
     saturation: Tensor  # (N,) factors
     contrast: Tensor
     brightness: Tensor
+    hue: Tensor  # (N,) radians
     reduced: Tensor  # (N,) side that the face is shrunk to and back, as a fraction; 1 leaves it
     noise: Tensor  # (N,) int64 seeds; -1 leaves it
     erased: Tensor  # (N, 5) top, left, height and width as fractions, and the grey put there
@@ -88,6 +91,7 @@ def draw_changes(count: int, how: Augmentation, generator: Generator) -> Changes
         saturation,
         1 + how.contrast * uniform(-1, 1),
         1 + how.brightness * uniform(-1, 1),
+        2 * math.pi * how.hue * uniform(-1, 1) if how.hue else torch.zeros(count),
         reduced,
         torch.where(chosen(how.noise), seeds, -1),
         torch.stack([*corners, *sides, uniform(0, 1)], dim=1),
@@ -125,10 +129,21 @@ def _recolour(x: Tensor, changes: Changes) -> Tensor:
     def factor(values: Tensor) -> Tensor:
         return values.view(-1, 1, 1, 1)
 
+    if changes.hue.any():
+        x = torch.einsum("nij,njhw->nihw", _turn_hue(changes.hue), x)
     grey = (x * x.new_tensor(_GREY).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
     x = torch.lerp(grey, x, factor(changes.saturation))
     mean = grey.mean(dim=(2, 3), keepdim=True)
     return torch.lerp(mean, x, factor(changes.contrast)).mul_(factor(changes.brightness))
+
+
+def _turn_hue(angle: Tensor) -> Tensor:
+    """(N, 3, 3): rotations of RGB about the grey axis, which keep grey as it is."""
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    along = (1 - cos) / 3
+    up, down = along + sin / math.sqrt(3), along - sin / math.sqrt(3)
+    on = cos + along
+    return torch.stack([on, down, up, up, on, down, down, up, on], dim=1).view(-1, 3, 3)
 
 
 def _degrade(x: Tensor, changes: Changes) -> Tensor:

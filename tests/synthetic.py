@@ -42,6 +42,7 @@ def prepared_sets(root: Path, count: int = 60) -> Path:
         crops = (colour[:, None, None] + noise).clip(0, 255).astype(np.uint8)
         np.save(folder / "crops.npy", crops)
         np.save(folder / "origin.npy", np.full(count, Origin.DETECTED, np.uint8))
+        (folder / "framing.json").write_text('"face"')
         digest = rng.integers(0, 256, (count, 20), dtype=np.uint8)
         np.save(folder / "digest.npy", digest)
         (folder / "samples.jsonl").write_text("".join(sample_to_json(s) + "\n" for s in samples))

@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -88,12 +90,13 @@ def test_a_failed_write_leaves_the_old_file(
     write_atomically(path, b"old")
 
     def full_disk(*_: object) -> None:
-        raise OSError("No space left on device")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "write_bytes", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(CheckpointError, match="No space left on device"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
 def test_a_card_keeps_the_figures_of_other_sets(tmp_path: Path) -> None:
@@ -110,3 +113,10 @@ def test_the_shipped_checkpoint_is_agegendernet_and_small() -> None:
     assert sum(p.numel() for p in checkpoint.model.parameters()) == 9_365_552
     assert DEFAULT_CHECKPOINT.stat().st_size < 20e6
     assert checkpoint.recipe["stages"]
+
+
+def test_weights_trained_without_dropout_load(tmp_path: Path) -> None:
+    """The names of weights do not depend on the rate."""
+    model = create_model("agegendernet", dropout_scale=0.0)
+    save_checkpoint(tmp_path / "a.safetensors", model, "agegendernet", InputSpec(64), {})
+    assert load_checkpoint(tmp_path / "a.safetensors").name == "agegendernet"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from agegenderemo.detection.align import TEMPLATE, align
+from agegenderemo.detection.align import TEMPLATES, align
 from agegenderemo.detection.mtcnn import FaceDetector
 from agegenderemo.images import RGBImage, iou, load_image
 from agegenderemo.records import Landmarks
@@ -99,7 +99,7 @@ def test_threads_may_share_a_detector(detector: FaceDetector, astronaut: RGBImag
 def landmarks(size: float, angle: float = 0, centre: tuple[float, float] = (0, 0)) -> Landmarks:
     """The template as landmarks: scaled, turned by degrees about its middle, and moved."""
     turn = np.exp(1j * np.deg2rad(angle))
-    z = ((TEMPLATE - 0.5) @ (1, 1j)) * turn * size
+    z = ((TEMPLATES["face"] - 0.5) @ (1, 1j)) * turn * size
     return tuple((float(v.real + centre[0]), float(v.imag + centre[1])) for v in z)  # type: ignore[return-value]
 
 
@@ -120,7 +120,7 @@ def test_alignment_undoes_rotation_scale_and_shift(angle: float, scale: float) -
     for channel, index in enumerate((0, 1, 3)):
         weight = crop[..., channel]
         found = (grid * weight[..., None]).sum(axis=(0, 1)) / weight.sum()
-        assert np.abs(found - TEMPLATE[index] * size).max() < 0.6
+        assert np.abs(found - TEMPLATES["face"][index] * size).max() < 0.6
 
 
 def test_the_border_is_repeated_outside_the_picture() -> None:

@@ -12,7 +12,7 @@ GROUND = ("labels", "records", "images")
 PARTS = ("models", "readers", "detection", "transforms", "metrics")
 LEARN = ("distributed", "dataset", "losses", "checkpoint", "predictor", "teacher", "recipes")
 USE = ("preparation", "evaluation", "training", "analyzer")
-SHOW = ("palette", "results", "charts", "drawing", "web")
+SHOW = ("palette", "results", "charts", "figures", "drawing", "web")
 ENTRY = ("cli", "__main__", "app", "train")
 ORDER = GROUND + PARTS + LEARN + USE + SHOW + ENTRY
 """From the ground up: a file or folder imports only those that stand before it."""

@@ -401,8 +401,10 @@ def test_real_ffhq_features(data_root: Path) -> None:
     assert len(reading.samples) == 69_471
     assert reasons(reading) == {"no face": 529}
     assert len(reading.repaired) == 70
-    grown = [s for s in reading.samples if s.age]
-    assert Counter(s.split for s in grown) == {"train": 58_331, "val": 9_735}
+    assert Counter(s.split for s in reading.samples) == {
+        "train": 58_331, "val": 9_735, "test": 69_471 - 58_331 - 9_735,
+    }  # fmt: skip
+    assert all((s.age == 0) == (s.split == "test") for s in reading.samples)
     bands = Counter(age_band(s.age) for s in reading.samples if s.age is not None)
     expected = [9_750, 5_974, 19_991, 16_440, 9_071, 5_409, 2_460, 376]
     assert [bands[i] for i in range(8)] == expected

@@ -68,10 +68,10 @@ def mlp_neck(widths: tuple[int, ...], dropouts: tuple[float, ...]) -> nn.Sequent
     return nn.Sequential(*layers)
 
 
-def head(inner: int, hidden: int, outputs: int, dropout: float = 0.0) -> nn.Sequential:
+def head(inner: int, hidden: int, outputs: int, dropout: float | None = None) -> nn.Sequential:
     """Two linear layers, with dropout before the last one where a rate is given."""
     layers: list[nn.Module] = [nn.Linear(inner, hidden), nn.ReLU(inplace=True)]
-    if dropout:
+    if dropout is not None:  # a rate of 0 too: names of weights must not depend on the rate
         layers.append(nn.Dropout(dropout))
     return nn.Sequential(*layers, nn.Linear(hidden, outputs))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agegenderemo.readers import fairface, fer, ffhq, utkface
 from agegenderemo.readers.source import DatasetError, read_bytes
-from agegenderemo.records import Reading
+from agegenderemo.records import Framing, Reading
 
 READERS: dict[str, Callable[[Path], Reading]] = {
     "utkface": utkface.read,
@@ -18,7 +18,10 @@ READERS: dict[str, Callable[[Path], Reading]] = {
     "ffhq": ffhq.read,
 }
 
-__all__ = ["READERS", "DatasetError", "read", "read_bytes"]
+FRAMED_AS: dict[str, Framing] = {"ffhq": "ffhq"}
+"""Sets whose pictures are published in one of the framings that a network can want."""
+
+__all__ = ["FRAMED_AS", "READERS", "DatasetError", "read", "read_bytes"]
 
 
 def read(name: str, root: str | Path) -> Reading:

@@ -1,8 +1,9 @@
 """FFHQ-Features: one JSON file an image with the answers of Azure's face service.
 
 A file holds a list of faces: empty where none was found, several where more were; the first
-counts. Emotion scores are normalised to sum to one. Images are the FFHQ thumbnails, flat
-(``00000.png``) or in the published folders of a thousand (``00000/00000.png``), of any size.
+counts. Age 0 is left out of training and validation, as the report did, and stays for testing.
+Emotion scores are normalised to sum to one. Images are the FFHQ thumbnails, flat (``00000.png``) or
+in the published folders of a thousand (``00000/00000.png``), of any size.
 """
 
 import json
@@ -19,6 +20,8 @@ from agegenderemo.records import ImageRef, Reading, Sample, Skip
 FIRST_VALIDATION = 60_000
 """Files 00000 to 59999 are for training, 60000 to 69999 for validation."""
 
+_NO_IMAGE = "no image"
+
 
 def read(root: Path) -> Reading:
     """The set in one folder: images in ``thumbnails128x128`` and labels in ``json``."""
@@ -29,7 +32,7 @@ def read_parts(labels: Path, images: Path | None = None) -> Reading:
     """Labels from a folder of JSON files or the published tar, images from a folder or zip.
 
     Without ``images`` the labels alone are read, and each `ImageRef` names the file that an image
-    would have. Age 0 stays in: training leaves it out, the report's final evaluation does not.
+    would have. The report's final evaluation is over the samples of all splits.
     """
     by_stem = None if images is None else {stem(ref.name): ref for ref in list_images(images)}
     samples, skipped, repaired = [], [], []
@@ -48,12 +51,17 @@ def read_parts(labels: Path, images: Path | None = None) -> Reading:
             continue
         ref = ImageRef(labels, f"{key}.png") if by_stem is None else by_stem.get(key)
         if ref is None:
-            skipped.append(Skip(name, "no image"))
+            skipped.append(Skip(name, _NO_IMAGE))
             continue
         age, gender, emotion = sample
-        split = "train" if int(key) < FIRST_VALIDATION else "val"
+        split = "test" if age == 0 else "train" if int(key) < FIRST_VALIDATION else "val"
         samples.append(Sample(ref, split, age=age, gender=gender, emotion=emotion))  # type: ignore[arg-type]
     return Reading(tuple(samples), tuple(skipped), tuple(repaired))
+
+
+def missing_images(reading: Reading) -> list[str]:
+    """Names, such as ``00012``, of the labelled faces whose image is not there."""
+    return [stem(skip.name) for skip in reading.skipped if skip.reason == _NO_IMAGE]
 
 
 def _sample(attributes: dict[str, Any], key: str) -> tuple[float, int, tuple[float, ...]]:

@@ -1,0 +1,94 @@
+"""Two processes under torchrun train as one does."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from synthetic import prepared_sets
+
+from agegenderemo.checkpoint import load_checkpoint
+from agegenderemo.distributed import Team
+from agegenderemo.losses import Counts
+from agegenderemo.recipes import TrainConfig
+from agegenderemo.training import fit
+
+HERE = Path(__file__).parent
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+
+
+def one_epoch(sets: Path, out: Path, launcher: list[str], sync: str) -> list[float]:
+    """The loss of each step."""
+    subprocess.run(
+        [sys.executable, *launcher, str(HERE / "one_epoch.py"), str(sets), str(out), sync],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": "1"},
+        timeout=300,
+    )
+    losses: list[float] = json.loads((out / "losses.json").read_text())
+    return losses
+
+
+def test_two_processes_give_the_loss_curve_of_one(tmp_path: Path) -> None:
+    sets = prepared_sets(tmp_path / "sets", count=200)
+    alone = one_epoch(sets, tmp_path / "alone", [], "sync")
+    together = one_epoch(sets, tmp_path / "together", TORCHRUN, "sync")
+    assert len(alone) == len(together) == 15
+    assert together == pytest.approx(alone, rel=2e-3)
+    assert together[:2] == pytest.approx(alone[:2], rel=1e-5)
+    rows = []
+    for name in ("alone", "together"):
+        with (tmp_path / name / "history.csv").open() as file:
+            rows += [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    for key, value in rows[0].items():
+        if key != "seconds":
+            assert rows[1][key] == pytest.approx(value, rel=0.02, abs=0.02), key
+    # The synced network is saved under the same names as any other.
+    assert load_checkpoint(tmp_path / "together/model.safetensors").name == "agegendernet"
+
+
+def test_each_process_with_its_own_batch_norm_differs_from_one(tmp_path: Path) -> None:
+    """So the test above sees what it is about."""
+    sets = prepared_sets(tmp_path / "sets", count=200)
+    alone = one_epoch(sets, tmp_path / "alone", [], "own")
+    together = one_epoch(sets, tmp_path / "together", TORCHRUN, "own")
+    assert together[:2] != pytest.approx(alone[:2], rel=1e-5)
+
+
+def test_shares_of_a_batch_make_up_the_whole() -> None:
+    teams = [Team(rank, 4) for rank in range(4)]
+    faces = torch.arange(32)
+    assert torch.equal(torch.cat([faces[team.part(32)] for team in teams]), faces)
+    assert [team.leads for team in teams] == [True, False, False, False]
+
+
+def test_a_batch_that_does_not_divide_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="batch=127 does not divide among 2 processes"):
+        fit(TrainConfig(batch=127), tmp_path, tmp_path / "run", team=Team(0, 2))
+
+
+def test_uneven_labels_are_weighed_over_the_whole_batch() -> None:
+    from agegenderemo.dataset import make_targets
+    from agegenderemo.losses import LossWeights, multitask_loss
+    from agegenderemo.models import Outputs
+    from agegenderemo.records import ImageRef, Sample
+
+    ref = ImageRef(Path(), "a")
+    ages = [10, 20, 30, None, None, None, None, 80]
+    whole = make_targets([Sample(ref, "train", age=age) for age in ages])
+
+    def answers(count: int) -> Outputs:
+        return Outputs(torch.zeros(count), torch.zeros(count), torch.zeros(count, 8), torch.ones(1))
+
+    counts = Counts.of(whole, 2)
+    halves = [
+        multitask_loss(answers(4), whole.take(part), LossWeights(), counts).age.item()
+        for part in (slice(0, 4), slice(4, 8))
+    ]
+    assert sum(halves) / 2 == pytest.approx(35)
+    assert multitask_loss(answers(8), whole, LossWeights()).age.item() == pytest.approx(35)
