@@ -7,7 +7,6 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,7 +25,7 @@ from agegenderemo.checkpoint import (
     save_state,
     write_atomically,
 )
-from agegenderemo.dataset import PreparedSet, Targets, make_targets
+from agegenderemo.dataset import PreparedSet, Targets
 from agegenderemo.distributed import Team, sync_batch_norm
 from agegenderemo.evaluation import answer, loss_of_answers, measure
 from agegenderemo.losses import (
@@ -38,53 +37,18 @@ from agegenderemo.losses import (
     multitask_loss,
 )
 from agegenderemo.models import MultiTaskNet, Outputs, create_model, get_spec
+from agegenderemo.pool import Pool, build_pool
 from agegenderemo.predictor import Predictor
 from agegenderemo.readers import DatasetError
 from agegenderemo.recipes import TeacherWeights, TrainConfig
 from agegenderemo.records import Attributes, InputSpec, Sample
-from agegenderemo.teacher import Lessons, describe, lessons
+from agegenderemo.teacher import Lessons
 from agegenderemo.transforms import augment, draw_changes
 
 STATE = "state.pt"
 WEIGHTS = "model.safetensors"
 HISTORY = "history.csv"
 CONFIG = "config.json"
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Every training face of every set, addressed by one number."""
-
-    sets: tuple[PreparedSet, ...]
-    set_index: NDArray[np.int64]
-    row: NDArray[np.int64]
-    targets: Targets
-    lessons: Lessons | None
-
-    def crops(self, faces: NDArray[np.int64]) -> Tensor:
-        """The stored crops of some faces, in their order."""
-        size = self.sets[0].crops.shape[1]
-        out = np.empty((len(faces), size, size, 3), np.uint8)
-        for index, prepared in enumerate(self.sets):
-            here = np.flatnonzero(self.set_index[faces] == index)
-            # Sorted rows read a memory map in order.
-            here = here[np.argsort(self.row[faces[here]])]
-            out[here] = prepared.crops[self.row[faces[here]]]
-        return torch.from_numpy(out)
-
-    def epoch(self, shares: dict[str, float], batch: int, seed: int) -> list[NDArray[np.int64]]:
-        """Mixed batches of one epoch; a pure function of the seed. The last short one is left."""
-        generator = np.random.default_rng(seed)
-        drawn = []
-        for index, prepared in enumerate(self.sets):
-            own = np.flatnonzero(self.set_index == index)
-            wanted = round(len(own) * shares[prepared.name])
-            while wanted > 0:
-                drawn.append(generator.permutation(own)[:wanted])
-                wanted -= len(own)
-        order = generator.permutation(np.concatenate(drawn))
-        return [order[i : i + batch] for i in range(0, len(order) - batch + 1, batch)]
-
 
 History = list[dict[str, Any]]
 """A line an epoch, oldest first: the columns of ``history.csv``."""
@@ -122,7 +86,9 @@ def fit(
                 f"{config.framing!r}."
             )
     pool = build_pool(sets, prepared, config, teacher, team)
-    validation = [(s, rows) for s in sets if len(rows := s.rows("val", copies=_copies(config)))]
+    validation = [
+        (s, rows) for s in sets if len(rows := s.rows("val", copies=not config.drop_copies))
+    ]
     if not validation and (config.keep == "best" or config.schedule == "plateau"):
         raise DatasetError("The recipe steers by a validation loss, but no set has such samples.")
     run = Run(config, pool, team)
@@ -169,10 +135,6 @@ def fit(
         watch(history, True)
     team.wait()  # until the files are written
     return out / WEIGHTS
-
-
-def _copies(config: TrainConfig) -> bool:
-    return not config.drop_copies
 
 
 def _best(history: History) -> int:
@@ -460,29 +422,6 @@ def _teacher_loss(
         kl = divergence(out.emotion, taught.emotion)
         loss = loss + weights.emotion * masked_mean(kl, ~targets.emotion_mask, unlabelled)
     return loss + weights.features * F.mse_loss(projected, taught.features)
-
-
-def build_pool(
-    sets: tuple[PreparedSet, ...],
-    prepared: Path,
-    config: TrainConfig,
-    teacher: Path | None,
-    team: Team,
-) -> Pool:
-    rows = [s.rows("train", copies=_copies(config)) for s in sets]
-    samples = [s.samples[row] for s, own in zip(sets, rows, strict=True) for row in own]
-    targets = make_targets(samples)
-    taught = None
-    if teacher is not None:
-        described = [
-            describe(s, prepared / s.name, own, teacher, team)
-            for s, own in zip(sets, rows, strict=True)
-        ]
-        if team.leads:
-            taught = lessons(torch.cat(described), targets, config.seed)
-        taught = team.share(taught)
-    index = np.concatenate([np.full(len(own), i) for i, own in enumerate(rows)])
-    return Pool(sets, index, np.concatenate(rows), targets, taught)
 
 
 @torch.no_grad()

@@ -25,9 +25,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from agegenderemo.dataset import CROP_SIZE, Origin, PreparedSet, sample_to_json
 from agegenderemo.distributed import Team, join_team
+from agegenderemo.pool import build_pool
 from agegenderemo.recipes import Stage, TrainConfig, get_recipe
 from agegenderemo.records import ImageRef, InputSpec, Sample
-from agegenderemo.training import Run, build_pool, use_bfloat16
+from agegenderemo.training import Run, use_bfloat16
 from agegenderemo.transforms import augment, draw_changes
 
 

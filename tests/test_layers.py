@@ -10,7 +10,16 @@ PACKAGE = ROOT / "agegenderemo"
 
 GROUND = ("labels", "records", "images")
 PARTS = ("models", "readers", "detection", "transforms", "metrics")
-LEARN = ("distributed", "dataset", "losses", "checkpoint", "predictor", "teacher", "recipes")
+LEARN = (
+    "distributed",
+    "dataset",
+    "losses",
+    "checkpoint",
+    "predictor",
+    "teacher",
+    "recipes",
+    "pool",
+)
 USE = ("preparation", "evaluation", "training", "analyzer")
 SHOW = ("palette", "results", "charts", "figures", "drawing", "web")
 ENTRY = ("cli", "__main__", "app", "train")
