@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
         # The reader of our output is gone (… | head): nothing is left to say.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         return 1
-    except (ValueError, OSError) as error:  # every error of the package is a ValueError
+    except (ValueError, OSError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -126,11 +126,13 @@ def _train(args: argparse.Namespace) -> int:
         raise ValueError("Give --prepared with the folder of prepared sets, or --data ffhq.")
     prepared = args.prepared or out / "prepared"
     with join_team() as team:
-        if args.data and team.local_rank == 0:
-            reading = _read_ffhq(args, out)
-            done = prepare(args.data, reading, prepared, framing=config.framing)
-            print(report(done), file=sys.stderr)
-        team.wait()
+        # One machine after the other: where they share a disk, the second finds all done.
+        for turn in (team.leads, not team.leads):
+            if args.data and team.local_rank == 0 and turn:
+                reading = _read_ffhq(args, out)
+                done = prepare(args.data, reading, prepared, framing=config.framing)
+                print(report(done), file=sys.stderr)
+            team.wait()
         weights = fit(
             config,
             prepared,

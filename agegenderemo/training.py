@@ -236,20 +236,18 @@ class Run:
         groups: list[dict[str, Any]] = [
             {"params": [p for p in rest if p.ndim > 1]},
             {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
-            {"params": age_output, "weight_decay": 0.0, "scale": config.age_unit},
+            {"params": age_output, "weight_decay": 0.0},
         ]
+        for group, scale in zip(groups, (1.0, 1.0, config.age_unit), strict=True):
+            group |= {"lr": config.learning_rate * scale, "scale": scale}
         kind = torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam
         if config.optimiser == "adam":
             # Decay is part of Adam's gradient, and the report's was on every weight.
             for group in groups:
                 group["weight_decay"] = config.weight_decay
-        self.optimiser = kind(
-            groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-        )
-        # Steers a factor of one weight, so that warmup, units and plateau do not mix.
-        self.factor = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+        self.optimiser = kind(groups, weight_decay=config.weight_decay, fused=True)
         self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
-            self.factor, factor=config.plateau_factor, patience=config.plateau_patience
+            self.optimiser, factor=config.plateau_factor, patience=config.plateau_patience, eps=0
         )
         self.steps = len(pool.epoch(config.shares, config.batch, 0))
         if not self.steps:
@@ -260,11 +258,13 @@ class Run:
 
     def rate(self, epoch: int) -> float:
         """The learning rate at the beginning of an epoch, counted from 0."""
-        return self.config.learning_rate * self._schedule(epoch * self.steps)
+        if self.config.schedule == "plateau":
+            return float(self.optimiser.param_groups[0]["lr"])
+        return self.config.learning_rate * self._cosine(epoch * self.steps)
 
     def end_epoch(self, loss: float | None) -> None:
         """Let the plateau schedule see the validation loss."""
-        if loss is not None:
+        if self.config.schedule == "plateau" and loss is not None:
             self.plateau.step(loss)
 
     def train_epoch(self, epoch: int, spec: InputSpec) -> dict[str, float]:
@@ -276,8 +276,9 @@ class Run:
         generator = torch.Generator().manual_seed(seed)
         batches = self.pool.epoch(config.shares, config.batch, seed)
         self.model.train()
-        sums = np.zeros(len(Terms._fields))
-        scores = Scores()
+        # Sums stay on the device: reading one at every step would make a GPU wait for us.
+        sums = torch.zeros(len(Terms._fields), dtype=torch.float64, device=self.team.device)
+        scores = Scores(self.team.device)
         bar = tqdm(
             batches,
             desc=f"epoch {epoch + 1}/{config.epochs}, {spec.size} px",
@@ -286,23 +287,27 @@ class Run:
         )
         for index, faces in enumerate(bar):
             step = epoch * self.steps + index
-            for group in self.optimiser.param_groups:
-                rate = config.learning_rate * self._schedule(step)
-                group["lr"] = rate * group.get("scale", 1.0)
+            if config.schedule == "cosine":
+                for group in self.optimiser.param_groups:
+                    group["lr"] = config.learning_rate * group["scale"] * self._cosine(step)
             changes = draw_changes(len(faces), config.augmentation, generator)
             own = self.team.part(len(faces))
-            crops = augment(self.pool.crops(faces[own]), spec, changes.take(own))
-            terms = self._step(crops.to(self.team.device), torch.from_numpy(faces), scores)
+            crops = self.pool.crops(faces[own]).to(self.team.device)
+            x = augment(crops, spec, changes.take(own).to(self.team.device))
+            sums += torch.stack(self._step(x, torch.from_numpy(faces), scores))
             if config.ema:
                 # The average starts short, or it would remember the first random weights for long.
                 self._average(min(config.ema, (1 + step) / (10 + step)))
-            sums += [float(term) for term in terms]
-            if index % 20 == 0:
-                mean = sums / (index + 1)
+            if index % 20 == 0 or index == len(batches) - 1:
+                mean = (sums / (index + 1)).tolist()
+                if not math.isfinite(mean[0]):
+                    raise FloatingPointError(
+                        "The loss is no longer finite; start again with a lower learning_rate."
+                    )
                 bar.set_postfix({k: f"{v:.3f}" for k, v in zip(Terms._fields, mean, strict=True)})
         if not config.ema:
             self._average(0.0)
-        means = self.team.mean(torch.from_numpy(sums / len(batches))).tolist()
+        means = self.team.mean(sums / len(batches)).tolist()
         line = {f"train_{k}": v for k, v in zip(Terms._fields, means, strict=True)}
         return line | scores.over(self.team)
 
@@ -325,17 +330,13 @@ class Run:
             loss = loss + _teacher_loss(
                 out, projected.float(), taught, targets, unlabelled, self.config.teacher
             )
-        if not torch.isfinite(loss):
-            raise FloatingPointError("the loss is no longer finite; lower the learning rate")
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
         self.optimiser.step()
         return Terms(*(t.detach() for t in terms._replace(total=loss)))
 
-    def _schedule(self, step: int) -> float:
-        if self.config.schedule == "plateau":
-            return float(self.factor.param_groups[0]["lr"])
+    def _cosine(self, step: int) -> float:
         total = self.steps * self.config.epochs
         warmup = max(1, round(total * self.config.warmup))
         if step < warmup:
@@ -357,7 +358,6 @@ class Run:
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "factor": self.factor.state_dict(),
             "plateau": self.plateau.state_dict(),
             "project": None if self.project is None else self.project.state_dict(),
         }
@@ -367,7 +367,6 @@ class Run:
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.factor.load_state_dict(state["factor"])
         self.plateau.load_state_dict(state["plateau"])
         if self.project is not None:
             self.project.load_state_dict(state["project"])
@@ -378,8 +377,8 @@ class Scores:
 
     NAMES = ("age_mae", "gender_accuracy", "emotion_accuracy")
 
-    def __init__(self) -> None:
-        self.sums = torch.zeros(2, len(self.NAMES), dtype=torch.float64)
+    def __init__(self, device: torch.device) -> None:
+        self.sums = torch.zeros(2, len(self.NAMES), dtype=torch.float64, device=device)
 
     @torch.no_grad()
     def update(self, out: Outputs, targets: Targets) -> None:
@@ -393,8 +392,8 @@ class Scores:
             same = out.emotion.argmax(dim=1) == targets.emotion.argmax(dim=1)
             right.append((targets.emotion_mask, same))
         for column, (mask, values) in enumerate(right):
-            self.sums[0, column] += float(values[mask].sum())
-            self.sums[1, column] += int(mask.sum())
+            self.sums[0, column] += torch.where(mask, values, 0).sum()
+            self.sums[1, column] += mask.sum()
 
     def over(self, team: Team) -> dict[str, float]:
         """The figures over all processes."""

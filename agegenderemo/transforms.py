@@ -60,6 +60,10 @@ class Changes(NamedTuple):
         """The changes of some faces."""
         return Changes(*(value[rows] for value in self))
 
+    def to(self, device: torch.device) -> "Changes":
+        """The same on another device."""
+        return Changes(*(value.to(device) for value in self))
+
 
 def draw_changes(count: int, how: Augmentation, generator: Generator) -> Changes:
     """Random changes for ``count`` faces, a pure function of the generator's state."""
@@ -101,6 +105,8 @@ def draw_changes(count: int, how: Augmentation, generator: Generator) -> Changes
 def augment(crops: Tensor, spec: InputSpec, changes: Changes) -> Tensor:
     """N×S×S×3 RGB uint8 crops to changed N×3×size×size normalised float32."""
     x = crops.permute(0, 3, 1, 2)
+    if x.is_cuda:
+        x = x.float()  # only CPUs resize bytes, and they do it several times as fast
     x = _resize(x, min(x.shape[-1], round(spec.size * _ANTIALIAS_MARGIN))).float().div_(255)
     grid = F.affine_grid(changes.warp, [len(x), 3, spec.size, spec.size], align_corners=False)
     x = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
@@ -154,7 +160,7 @@ def _degrade(x: Tensor, changes: Changes) -> Tensor:
         x[rows] = _resize(_resize(x[rows], max(1, round(size * fraction))), size)
     for row in torch.nonzero(changes.noise >= 0).flatten().tolist():
         own = Generator().manual_seed(int(changes.noise[row]))
-        x[row] += torch.randn(x[row].shape, generator=own) * 0.04
+        x[row] += torch.randn(x[row].shape, generator=own).to(x.device) * 0.04
     return x
 
 
