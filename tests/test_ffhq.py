@@ -263,10 +263,11 @@ def test_real_thumbnails_are_learnt(data_root: Path, tmp_path: Path) -> None:
     parts = ["--images", str(data_root / "ffhq_sample/thumbnails128x128")]
     parts += ["--labels", str(data_root / "ffhq_sample/json")]
     settings = [
-        'shares={"ffhq": 20}', "stages=[[64, 5]]", "batch=16", "learning_rate=0.001",
-        "schedule=cosine", "keep=last", "early_stopping=0", "dropout_scale=0", "age_unit=10",
-        "start_at_mean_age=true",
-        "augmentation.rotation=0", "augmentation.hue=0",
+        'shares={"ffhq": 20}', "stages=[[48, 12]]", "batch=16", "learning_rate=0.001", "clip=5",
+        "schedule=cosine", "keep=last", "early_stopping=0", "dropout_scale=0", "age_unit=20",
+        "start_at_mean_age=true", "weights.age=0.2", "weights.gender=4", "weights.emotion=3", "ema=0.95",
+        "augmentation.rotation=0", "augmentation.hue=0", "augmentation.brightness=0",
+        "augmentation.contrast=0", "augmentation.saturation=0",
     ]  # fmt: skip
     out = tmp_path / "run"
     command = ["--data", "ffhq", *parts, "--out", str(out)]
