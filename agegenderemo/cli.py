@@ -221,6 +221,8 @@ def _evaluate(args: argparse.Namespace) -> int:
     from agegenderemo.evaluation import evaluate
     from agegenderemo.predictor import Predictor
 
+    if args.figure and args.figure.suffix not in (".png", ".html"):
+        raise ValueError(f"--figure must end in .png or .html, not {args.figure.name!r}.")
     path = args.checkpoint or DEFAULT_CHECKPOINT
     checkpoint = load_checkpoint(path)
     predictor = Predictor(checkpoint.model, checkpoint.input)
@@ -281,10 +283,8 @@ def _draw_bands(figures: dict[str, Any], path: Path) -> None:
 
     if not figures["bands"]:
         raise DatasetError(f"{figures['data']} has no ages to draw by band.")
-    savers = {".png": save_png, ".html": save_html}
-    if path.suffix not in savers:
-        raise ValueError(f"--figure must end in .png or .html, not {path.name!r}.")
-    savers[path.suffix](band_panels(figures), path)
+    save = save_png if path.suffix == ".png" else save_html
+    save(band_panels(figures), path)
 
 
 def _without_none(value: Any) -> Any:

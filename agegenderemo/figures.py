@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 from agegenderemo.charts import FONT
 
 _TRAINING, _VALIDATION = "#85797c", "#2f69b5"
-_TASKS = {"age": "#2f69b5", "gender": "#d4811e", "emotion": "#6e60f4"}
+_TASKS = {"age": "#0f766e", "gender": "#d4811e", "emotion": "#6e60f4"}
 _INK, _GRID = "#333333", "#e4e4e4"
 
 
@@ -88,7 +88,7 @@ def band_panels(figures: dict[str, Any]) -> list[Panel]:
         return Panel(title, "true age in years, and faces", "bars", (bars,))
 
     return [
-        panel("Age, mean absolute error ± its deviation, years", "age", "age_mae", 1, "age_sd"),
+        panel("Age error ± its deviation, years", "age", "age_mae", 1, "age_sd"),
         panel("Gender accuracy in %", "gender", "gender_accuracy", 100),
         panel("Emotion accuracy in %", "emotion", "emotion_accuracy", 100),
     ]
@@ -98,7 +98,11 @@ def to_plotly(panels: Sequence[Panel], columns: int = 3) -> go.Figure:
     """The panels as one interactive figure."""
     rows = -(-len(panels) // columns)
     figure = make_subplots(
-        rows, columns, subplot_titles=[f"<b>{panel.title}</b>" for panel in panels]
+        rows,
+        columns,
+        subplot_titles=[f"<b>{panel.title}</b>" for panel in panels],
+        vertical_spacing=0.16,
+        horizontal_spacing=0.06,
     )
     named: set[str] = set()
     for index, panel in enumerate(panels):
@@ -123,14 +127,16 @@ def to_plotly(panels: Sequence[Panel], columns: int = 3) -> go.Figure:
             figure.add_trace(trace, **place)
         if panel.mark is not None:
             line = {"dash": "dot", "color": _INK, "width": 1}
-            text = "best epoch" if index == 0 else None
-            figure.add_vline(panel.mark, line=line, annotation_text=text, **place)
-        figure.update_xaxes(title_text=panel.x_title, **place)
+            note = {"annotation_text": "best epoch"} if index == 0 else {}
+            figure.add_vline(panel.mark, line=line, **note, **place)
+        figure.update_xaxes(title={"text": panel.x_title, "font_size": 13}, **place)
+        if panel.kind == "bars":
+            figure.update_xaxes(tickangle=0, tickfont_size=10, **place)
         figure.update_yaxes(type="log" if panel.logarithmic else "linear", **place)
     figure.update_layout(
         template="simple_white",
         font={"family": FONT, "size": 13, "color": _INK},
-        height=360 * rows + 60,
+        height=340 * rows + 60,
         margin={"l": 50, "r": 20, "t": 60, "b": 50},
         hovermode="x unified",
         legend={"orientation": "h", "y": 1.02 + 0.12 / rows, "yanchor": "bottom"},

@@ -96,7 +96,8 @@ def fit(
     history: History = []
     start = 0
     if resume:
-        state = load_state(out / STATE)
+        # One process reads it: other machines may not see this disk.
+        state: dict[str, Any] = team.share(load_state(out / STATE) if team.leads else {})
         if state["config"] != settings:
             raise CheckpointError(
                 f"{out} was trained with another recipe; resume with that one, or choose another "

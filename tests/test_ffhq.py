@@ -145,6 +145,10 @@ def test_the_run_of_the_report_from_files_to_figures(
     assert "ffhq val: " in text
     with Image.open(figure) as picture:
         assert picture.width > 1000
+    assert main([*evaluate, "--split", "val", "--figure", str(tmp_path / "bands.html")]) == 0
+    assert "Plotly.newPlot" in (tmp_path / "bands.html").read_text()
+    assert main([*evaluate, "--figure", "bands.gif"]) == 2
+    assert "--figure must end in .png or .html" in capsys.readouterr().err
 
 
 def logged(folder: Path, tag: str) -> list[float]:
@@ -265,7 +269,8 @@ def test_real_thumbnails_are_learnt(data_root: Path, tmp_path: Path) -> None:
     settings = [
         'shares={"ffhq": 20}', "stages=[[48, 12]]", "batch=16", "learning_rate=0.001", "clip=5",
         "schedule=cosine", "keep=last", "early_stopping=0", "dropout_scale=0", "age_unit=20",
-        "start_at_mean_age=true", "weights.age=0.2", "weights.gender=4", "weights.emotion=3", "ema=0.95",
+        "start_at_mean_age=true", "weights.age=0.2", "weights.gender=4", "weights.emotion=3",
+        "ema=0.95",
         "augmentation.rotation=0", "augmentation.hue=0", "augmentation.brightness=0",
         "augmentation.contrast=0", "augmentation.saturation=0",
     ]  # fmt: skip
