@@ -117,7 +117,6 @@ def test_a_path_that_is_not_there_is_a_line(capsys: pytest.CaptureFixture[str]) 
         ["analyse", "x.jpg"],
         ["analyze", "x.jpg", "--frobnicate"],
         ["evaluate", "--data", "celeba", "--root", "."],
-        ["evaluate", "--data", "utkface"],
     ],
 )
 def test_usage_errors_are_status_2(command: list[str], capsys: Any) -> None:
@@ -135,8 +134,11 @@ def test_usage_errors_are_status_2(command: list[str], capsys: Any) -> None:
         (["evaluate", "--data", "utkface", "--root", "{empty}/gone"], "nothing at"),
         (["evaluate", "--data", "utkface", "--root", "{empty}"], "no readable sample"),
         (["prepare", "--data", "ffhq", "--root", "{empty}", "--out", "{empty}"], "none of"),
+        (["evaluate", "--data", "utkface"], "Give --root"),
+        (["evaluate", "--data", "ffhq", "--images", "{empty}"], "Give both --images and --labels"),
         (["train", "--prepared", "{empty}"], "holds no prepared set"),
-        (["train", "--prepared", "{empty}", "--recipe", "best"], "known are first"),
+        (["train"], "Give --prepared"),
+        (["train", "--prepared", "{empty}", "--recipe", "best"], "known are ffhq, shipped"),
     ],
 )
 def test_what_cannot_run_is_one_sentence_and_status_2(
