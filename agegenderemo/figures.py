@@ -77,7 +77,8 @@ def history_panels(history: Sequence[dict[str, Any]]) -> list[Panel]:
 
 
 def band_panels(figures: dict[str, Any]) -> list[Panel]:
-    """The three panels of an evaluation by age band, from the figures that `measure` gives."""
+    """The panels of an evaluation by age band, one a task that the set has labels for, from the
+    figures that `measure` gives."""
     bands = [band for band in figures["bands"] if band["n"]]
     names = [f"{band['band']}<br>{band['n']:,}" for band in bands]
 
@@ -87,15 +88,17 @@ def band_panels(figures: dict[str, Any]) -> list[Panel]:
         bars = Series(task, _TASKS[task], names, values, spread)
         return Panel(title, "true age in years, and faces", "bars", (bars,))
 
-    return [
+    panels = [
         panel("Age error ± its deviation, years", "age", "age_mae", 1, "age_sd"),
         panel("Gender accuracy in %", "gender", "gender_accuracy", 100),
         panel("Emotion accuracy in %", "emotion", "emotion_accuracy", 100),
     ]
+    return [one for one in panels if any(v is not None for v in one.series[0].y)]
 
 
 def to_plotly(panels: Sequence[Panel], columns: int = 3) -> go.Figure:
     """The panels as one interactive figure."""
+    columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
     figure = make_subplots(
         rows,
@@ -156,6 +159,7 @@ def save_png(panels: Sequence[Panel], path: Path, columns: int = 3) -> None:
     # Not Plotly: its pictures need a browser, which a training machine rarely has.
     from matplotlib.figure import Figure
 
+    columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(4.4 * columns, 3.3 * rows), dpi=110, layout="constrained")
     figure.set_facecolor("white")

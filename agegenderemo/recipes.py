@@ -130,7 +130,7 @@ RECIPES: dict[str, TrainConfig] = {
             noise=0,
         ),
     ),
-    # The shipped checkpoint, made in an hour and a half on two CPU cores. So short a run
+    # The shipped checkpoint, made in 100 minutes on two CPU cores. So short a run
     # underfits: it starts very small, changes the faces little, and leans on the teacher.
     "shipped": TrainConfig(
         shares={"utkface": 1.0, "ferplus": 0.8, "fairface": 0.4},

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+os.environ["TQDM_DISABLE"] = "1"  # read when tqdm is imported
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from agegenderemo.dataset import CROP_SIZE, Origin, PreparedSet, sample_to_json
@@ -125,7 +126,6 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--batches", type=int, default=6)
     args = parser.parse_args()
-    os.environ["TQDM_DISABLE"] = "1"
     torch.set_flush_denormal(True)
     with join_team() as team, tempfile.TemporaryDirectory() as temporary:
         folder = Path(team.share(temporary))

@@ -21,6 +21,7 @@ def evaluate(data: str, root: Path, split: str, out: Path) -> dict[str, Any]:
 def test_utkface(data_root: Path, tmp_path: Path) -> None:
     figures = evaluate("utkface", data_root, "test", tmp_path / "figures.json")
     assert figures["n"] == 2456
+    assert figures["age_mae"] <= 6.0
     assert figures["gender_accuracy"] >= 0.895
     assert "emotion_accuracy_majority" not in figures
     assert sum(band["n"] for band in figures["bands"]) == 2456
