@@ -1,7 +1,7 @@
 """One training run over several processes, as torchrun starts them; one alone is a team of one.
 
-Several processes help on one machine too: two with a thread each train faster on two cores than one
-with two threads, which wait for each other at every layer.
+Without GPUs a process has one thread (torchrun sees to that): threads of one process wait for each
+other at every layer, processes only at the end of a step. The README has the figures of both.
 """
 
 import os

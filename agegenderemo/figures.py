@@ -135,6 +135,7 @@ def to_plotly(panels: Sequence[Panel], columns: int = 3) -> go.Figure:
         figure.update_xaxes(title={"text": panel.x_title, "font_size": 13}, **place)
         if panel.kind == "bars":
             figure.update_xaxes(tickangle=0, tickfont_size=10, **place)
+            figure.update_yaxes(rangemode="nonnegative", **place)
         figure.update_yaxes(type="log" if panel.logarithmic else "linear", **place)
     figure.update_layout(
         template="simple_white",
@@ -178,6 +179,7 @@ def save_png(panels: Sequence[Panel], path: Path, columns: int = 3) -> None:
                 x = [str(v).replace("<br>", "\n") for v in series.x]
                 axes.bar(x, y, color=series.color, yerr=series.error, ecolor=_INK, capsize=2)
                 axes.tick_params(axis="x", labelsize=8)
+                axes.set_ylim(bottom=0)  # a deviation may be larger than its mean
         if panel.logarithmic:
             axes.set_yscale("log")
         if panel.mark is not None:

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from synthetic import prepared_sets
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
+
+from synthetic import prepared_sets  # noqa: E402
 
 from agegenderemo.checkpoint import load_state  # noqa: E402
 
