@@ -92,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--out", type=Path, help="folder of the run; default runs/RECIPE")
     train.add_argument("--tensorboard", action="store_true", help="log to OUT/tensorboard too")
     train.add_argument("--teacher", type=Path, metavar="FILE", help="a face descriptor's weights")
+    train.add_argument("--weights", type=Path, metavar="FILE", help="begin with this checkpoint")
     train.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="change the recipe"
     )
@@ -138,6 +139,7 @@ def _train(args: argparse.Namespace) -> int:
             prepared,
             out,
             teacher=args.teacher,
+            weights=args.weights,
             resume=args.resume,
             team=team,
             watch=_watcher(out, args.tensorboard),

@@ -23,6 +23,7 @@ class Pool:
     row: NDArray[np.int64]
     targets: Targets
     lessons: Lessons | None
+    weight: NDArray[np.float64]  # how often each face is drawn, 1 on average over its set
 
     def crops(self, faces: NDArray[np.int64]) -> Tensor:
         """The stored crops of some faces, in their order."""
@@ -40,11 +41,13 @@ class Pool:
         generator = np.random.default_rng(seed)
         drawn = []
         for index, prepared in enumerate(self.sets):
-            own = np.flatnonzero(self.set_index == index)
-            wanted = round(len(own) * shares[prepared.name])
-            while wanted > 0:
-                drawn.append(generator.permutation(own)[:wanted])
-                wanted -= len(own)
+            own = generator.permutation(np.flatnonzero(self.set_index == index))
+            # Evenly spaced marks along the summed weights: a face of weight w is drawn w times,
+            # rounded up or down at random, and as many faces in all as the share says.
+            ends = np.cumsum(self.weight[own])
+            count = round(len(own) * shares[prepared.name])
+            marks = (np.arange(count) + generator.random()) * (ends[-1] / max(1, count))
+            drawn.append(own[np.searchsorted(ends, marks, side="right").clip(max=len(own) - 1)])
         order = generator.permutation(np.concatenate(drawn))
         return [order[i : i + batch] for i in range(0, len(order) - batch + 1, batch)]
 
@@ -71,4 +74,25 @@ def build_pool(
             taught = lessons(torch.cat(described), targets, config.seed)
         taught = team.share(taught)
     index = np.concatenate([np.full(len(own), i) for i, own in enumerate(rows)])
-    return Pool(sets, index, np.concatenate(rows), targets, taught)
+    weight = np.ones(len(index))
+    for name in np.unique(index):
+        own = np.flatnonzero(index == name)
+        weight[own] = _weights(targets.take(torch.from_numpy(own)), config)
+    return Pool(sets, index, np.concatenate(rows), targets, taught, weight)
+
+
+def _weights(targets: Targets, config: TrainConfig) -> NDArray[np.float64]:
+    """How often to draw each face of a set, 1 on average: rare ages and emotions more often."""
+    decade = (targets.age_low / 10).long().clamp(max=9)
+    emotion = targets.emotion.argmax(dim=1)
+    weight: NDArray[np.float64] = np.ones(len(decade))
+    for label, mask, power in (
+        (decade, targets.age_mask, config.age_balance),
+        (emotion, targets.emotion_mask, config.emotion_balance),
+    ):
+        known = np.flatnonzero(mask.numpy())
+        own = label[mask].numpy()
+        frequency = np.bincount(own) / max(1, len(own))
+        weight[known] *= frequency[own] ** -power
+    weight /= weight.mean()
+    return weight

@@ -19,7 +19,9 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from agegenderemo.checkpoint import (
+    Checkpoint,
     CheckpointError,
+    load_checkpoint,
     load_state,
     save_checkpoint,
     save_state,
@@ -60,6 +62,7 @@ def fit(
     out: Path,
     *,
     teacher: Path | None = None,
+    weights: Path | None = None,
     resume: bool = False,
     stop_after: int | None = None,
     team: Team = Team(),  # noqa: B008  frozen
@@ -67,13 +70,15 @@ def fit(
 ) -> Path:
     """Train and return the path of the weights that the recipe keeps.
 
-    ``prepared`` holds one folder a set. After every epoch ``out`` has the weights, the history and
-    a state; with ``resume`` the run continues from the state, and its weights end up the same, bit
-    for bit, as if it had not stopped. ``stop_after`` ends the run early, for tests of just that.
+    ``prepared`` holds one folder a set. The network begins with ``weights``, a checkpoint, if that
+    is given. After every epoch ``out`` has the weights, the history and a state; with ``resume``
+    the run continues from the state, and its weights end up the same, bit for bit, as if it had
+    not stopped. ``stop_after`` ends the run early, for tests of just that.
     ``watch`` is called after every epoch with the history and whether the run is over, on the
     process that leads the ``team``.
 
-    Raises DatasetError for missing crops and CheckpointError for a state of another recipe.
+    Raises DatasetError for missing crops and CheckpointError for a state of another recipe or
+    weights of another network.
     """
     torch.set_flush_denormal(True)  # Adam's moments decay into numbers that CPUs are slow at
     if config.batch % team.size:
@@ -91,7 +96,13 @@ def fit(
     ]
     if not validation and (config.keep == "best" or config.schedule == "plateau"):
         raise DatasetError("The recipe steers by a validation loss, but no set has such samples.")
-    run = Run(config, pool, team)
+    start_from = None if weights is None else load_checkpoint(weights)
+    if start_from is not None and start_from.name != config.model:
+        raise CheckpointError(
+            f"{weights} holds a network of the family {start_from.name!r}; the recipe trains "
+            f"{config.model!r}."
+        )
+    run = Run(config, pool, team, start_from)
     settings = json.loads(json.dumps({**config.to_dict(), "with_teacher": teacher is not None}))
     history: History = []
     start = 0
@@ -209,7 +220,9 @@ class _Student(nn.Module):
 class Run:
     """Model, its moving average, optimiser and schedule."""
 
-    def __init__(self, config: TrainConfig, pool: Pool, team: Team) -> None:
+    def __init__(
+        self, config: TrainConfig, pool: Pool, team: Team, start_from: Checkpoint | None = None
+    ) -> None:
         self.config = config
         self.pool = pool
         self.team = team
@@ -217,13 +230,17 @@ class Run:
         torch.manual_seed(config.seed)
         self.model = create_model(config.model, dropout_scale=config.dropout_scale)
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if config.start_at_mean_age:
+        if start_from is not None:
+            self.model.load_state_dict(start_from.model.state_dict())
+        elif config.start_at_mean_age:
             _start_ages(self.model, pool.targets, config.age_unit)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         self.project: nn.Linear | None = None
         if pool.lessons is not None:
             width = self.model.neck[0].in_features  # type: ignore[index]
             self.project = nn.Linear(width, pool.lessons.features.shape[1]).to(device)
+            # From zero, so that it learns to read the features before it pulls at them.
+            nn.init.zeros_(self.project.weight)
         self.student: nn.Module = _Student(self.model, self.project)
         if config.sync_batch_norm and team.size > 1:
             self.student = sync_batch_norm(self.student)

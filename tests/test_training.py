@@ -14,7 +14,7 @@ import pytest
 import torch
 from synthetic import prepared_sets
 
-from agegenderemo.checkpoint import CheckpointError
+from agegenderemo.checkpoint import CheckpointError, load_checkpoint
 from agegenderemo.dataset import PreparedSet, make_targets
 from agegenderemo.evaluation import evaluate
 from agegenderemo.losses import LossWeights
@@ -67,8 +67,6 @@ def test_sizes_grow_by_stage(sets: Path, tmp_path: Path) -> None:
     weights = fit(TINY, sets, tmp_path)
     with (tmp_path / "history.csv").open() as file:
         assert [row["size"] for row in csv.DictReader(file)] == ["32", "32", "40"]
-    from agegenderemo.checkpoint import load_checkpoint
-
     assert load_checkpoint(weights).input.size == 40
 
 
@@ -214,3 +212,13 @@ def test_evaluation_counts_every_protocol(sets: Path) -> None:
 
 def test_the_loss_weights_of_the_ffhq_report_are_the_default() -> None:
     assert LossWeights() == LossWeights(age=1.0, gender=10.0, emotion=5.0, age_loss="l1")
+
+
+def test_training_goes_on_from_a_checkpoint(sets: Path, tmp_path: Path) -> None:
+    first = fit(TINY, sets, tmp_path / "first")
+    still = dataclasses.replace(TINY, stages=(Stage(40, 1),), learning_rate=0.0, ema=0.0)
+    second = fit(still, sets, tmp_path / "second", weights=first)
+    before, after = (load_checkpoint(path).model.state_dict() for path in (first, second))
+    for name, value in before.items():
+        if "running" not in name and "num_batches" not in name:  # batch norm keeps counting
+            assert torch.equal(after[name], value), name
