@@ -10,6 +10,7 @@ from agegenderemo.checkpoint import DEFAULT_CHECKPOINT, load_card, load_checkpoi
 from agegenderemo.dataset import CROP_SIZE
 from agegenderemo.detection.align import align
 from agegenderemo.detection.mtcnn import FaceDetector
+from agegenderemo.detection.quality import doubts, measure_quality
 from agegenderemo.images import ImageLike, RGBImage, load_image
 from agegenderemo.predictor import Predictor
 from agegenderemo.records import Detection, Face
@@ -26,7 +27,7 @@ class Analyzer:
         self, detector: FaceDetector, predictor: Predictor, card: dict[str, Any] | None = None
     ) -> None:
         self._detector = detector
-        self._predictor = predictor
+        self.predictor = predictor
         self.card = card or {}
         """What the checkpoint is and what was measured of it, for people."""
 
@@ -48,7 +49,7 @@ class Analyzer:
             "recipe": checkpoint.recipe,
             "figures": load_card(file),
         }
-        predictor = Predictor(checkpoint.model.to(device), checkpoint.input)
+        predictor = Predictor(checkpoint.model.to(device), checkpoint.input, checkpoint.calibration)
         return cls(FaceDetector(device=device), predictor, card)
 
     def analyze(self, image: ImageLike) -> list[Face]:
@@ -70,14 +71,13 @@ class Analyzer:
 
     def _read(self, picture: RGBImage, detections: list[Detection], *, mirror: bool) -> list[Face]:
         faces = []
-        framing = self._predictor.input.framing
+        height, width = picture.shape[:2]
+        framing = self.predictor.input.framing
         for start in range(0, len(detections), _BATCH):
             batch = detections[start : start + _BATCH]
             crops = np.stack([align(picture, d.landmarks, CROP_SIZE, framing) for d in batch])
-            for detection, attributes in zip(
-                batch,
-                self._predictor.predict(torch.from_numpy(crops), mirror=mirror),
-                strict=True,
-            ):
-                faces.append(Face(detection, attributes))
+            answers = self.predictor.predict(torch.from_numpy(crops), mirror=mirror)
+            for crop, detection, attributes in zip(crops, batch, answers, strict=True):
+                quality = measure_quality(crop, detection.landmarks, width, height, framing)
+                faces.append(Face(detection, attributes, doubts(quality)))
         return faces

@@ -4,7 +4,7 @@ import contextlib
 import io
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
+from agegenderemo.calibration import Calibration
+from agegenderemo.labels import EMOTIONS, GENDERS
 from agegenderemo.models import MultiTaskNet, create_model
 from agegenderemo.records import InputSpec
 
@@ -21,6 +23,7 @@ DEFAULT_CHECKPOINT = (
 )
 
 _META = "agegenderemo"
+_LABELS = {"genders": list(GENDERS), "emotions": list(EMOTIONS)}
 
 
 class CheckpointError(ValueError):
@@ -35,10 +38,19 @@ class Checkpoint:
     name: str
     input: InputSpec
     recipe: dict[str, Any]
+    calibration: Calibration | None = None
+    origin: dict[str, Any] = field(default_factory=dict)
+    """Where the weights come from: faces of each training set, and the commit of the code."""
 
 
 def save_checkpoint(
-    path: Path, model: MultiTaskNet, name: str, input: InputSpec, recipe: dict[str, Any]
+    path: Path,
+    model: MultiTaskNet,
+    name: str,
+    input: InputSpec,
+    recipe: dict[str, Any],
+    calibration: Calibration | None = None,
+    origin: dict[str, Any] | None = None,
 ) -> None:
     """Write weights in half precision with their metadata, atomically."""
     # Half precision holds weights to three digits; batch counters are integers and stay so.
@@ -47,7 +59,15 @@ def save_checkpoint(
         for key, value in model.state_dict().items()
     }
     emotion = model.emotion is not None
-    meta = {"model": name, "emotion": emotion, "input": asdict(input), "recipe": recipe}
+    meta = {
+        "model": name,
+        "emotion": emotion,
+        "input": asdict(input),
+        "labels": _LABELS,
+        "recipe": recipe,
+        "calibration": calibration and calibration.to_dict(),
+        "origin": origin or {},
+    }
     write_atomically(path, save(tensors, {_META: json.dumps(meta)}))
 
 
@@ -70,7 +90,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
         input = InputSpec(
             spec["size"], tuple(spec["mean"]), tuple(spec["std"]), spec.get("framing", "face")
         )
-        checkpoint = Checkpoint(model, meta["model"], input, meta["recipe"])
+        if meta.get("labels", _LABELS) != _LABELS:
+            raise ValueError("labels in another order")
+        stored = meta.get("calibration")
+        calibration = Calibration.from_dict(stored) if stored else None
+        checkpoint = Checkpoint(
+            model, meta["model"], input, meta["recipe"], calibration, meta.get("origin", {})
+        )
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path} is damaged or not a checkpoint of this package.") from error
     model.eval().requires_grad_(False)

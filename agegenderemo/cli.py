@@ -17,6 +17,7 @@ from typing import IO, Any, get_args
 
 from tqdm import tqdm
 
+from agegenderemo.fairness import largest_gap
 from agegenderemo.images import IMAGE_SUFFIXES, ImageError, load_image
 from agegenderemo.labels import EMOTIONS
 from agegenderemo.readers import READERS, DatasetError
@@ -69,8 +70,27 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--card", action="store_true", help="also write the figures beside the checkpoint"
     )
+    evaluate.add_argument(
+        "--pipeline",
+        action="store_true",
+        help="from the raw pictures of --root, as the app reads them, beside the prepared crops",
+    )
     evaluate.add_argument("--checkpoint", type=Path, metavar="FILE")
     evaluate.set_defaults(run=_evaluate)
+
+    card = commands.add_parser(
+        "card", help="renew the tables of Markdown pages from the figures beside a checkpoint"
+    )
+    card.add_argument("pages", nargs="+", type=Path, metavar="PAGE")
+    card.add_argument("--checkpoint", type=Path, metavar="FILE")
+    card.set_defaults(run=_card)
+
+    calibrate = commands.add_parser(
+        "calibrate", help="fit error bars and temperatures on held-out faces"
+    )
+    calibrate.add_argument("--prepared", type=Path, required=True, help="folder of prepared sets")
+    calibrate.add_argument("--checkpoint", type=Path, metavar="FILE", help="is written anew")
+    calibrate.set_defaults(run=_calibrate)
 
     prepare = commands.add_parser("prepare", help="turn a data set into aligned crops")
     prepare.add_argument("--data", required=True, choices=tuple(READERS))
@@ -219,21 +239,32 @@ def _prepare(args: argparse.Namespace) -> int:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
+    from agegenderemo.analyzer import Analyzer
     from agegenderemo.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint, update_card
     from agegenderemo.evaluation import evaluate
+    from agegenderemo.pipeline import compare
     from agegenderemo.predictor import Predictor
 
     if args.figure and args.figure.suffix not in (".png", ".html"):
         raise ValueError(f"--figure must end in .png or .html, not {args.figure.name!r}.")
     path = args.checkpoint or DEFAULT_CHECKPOINT
     checkpoint = load_checkpoint(path)
-    predictor = Predictor(checkpoint.model, checkpoint.input)
+    predictor = Predictor(checkpoint.model, checkpoint.input, checkpoint.calibration)
     split = args.split or ("all" if args.data == "ffhq" else "test")
     with ExitStack() as stack:
         prepared = _prepared(args, split, checkpoint.input.framing, stack)
         rows = prepared.rows(split)
         if not len(rows):
             raise DatasetError(f"{args.data} has no samples in the split {split!r}.")
+        if args.pipeline:
+            figures = {"data": args.data, "split": split}
+            figures |= compare(Analyzer.from_checkpoint(path), prepared, rows)
+            if args.json:
+                args.json.write_text(json.dumps(figures, indent=1) + "\n")
+            if args.card:
+                update_card(path, f"{args.data}_pipeline", figures)
+            print(_pipeline_table(figures))
+            return 0
         figures = {"data": args.data, "split": split, **evaluate(predictor, prepared, rows)}
         trained_on = args.data in checkpoint.recipe.get("shares", {})
         if split == "all" and trained_on:
@@ -305,23 +336,110 @@ def _figures_table(figures: dict[str, Any]) -> str:
         )
     for key, value in figures.items():
         if isinstance(value, float):
-            years = key in ("age_mae", "age_sd")
+            years = key in ("age_mae", "age_sd", "age_width")
             lines.append(f"  {key:28} " + (f"{value:.2f} years" if years else f"{value:.2%}"))
+    if "adults" in figures:
+        adults = figures["adults"]
+        lines.append(
+            f"  21 to 60 n {adults['n']:,}  MAE {adults['age_mae']:.2f} ± {adults['age_sd']:.2f}"
+            f"  gender {adults['gender_accuracy']:.2%}"
+        )
     for band in figures["bands"]:
         if band["n"]:
             gender, emotion = band.get("gender_accuracy"), band.get("emotion_accuracy")
+            covered = band.get("age_coverage")
             lines.append(
                 f"  {band['band']:>6} n {band['n']:6,}  MAE {band['age_mae']:5.2f} ± "
                 f"{band['age_sd']:5.2f}"
                 + ("" if gender is None else f"  gender {gender:6.1%}")
                 + ("" if emotion is None else f"  emotion {emotion:6.1%}")
+                + ("" if covered is None else f"  interval holds {covered:6.1%}")
             )
+    if "groups" in figures:
+        lines += _group_lines(figures["groups"])
     if "confusion" in figures:
         lines += ["  emotions, true by row, said by column", *_confusion_lines(figures)]
     if "validation" in figures:
         held_out = {"data": figures["data"], "split": "val", **figures["validation"]}
         lines.append(_figures_table(held_out))
     return "\n".join(lines)
+
+
+def _pipeline_table(figures: dict[str, Any]) -> str:
+    lines = [
+        f"{figures['data']} {figures['split']}: {figures['n']:,} pictures, "
+        f"{figures['missed']:,} without a face found",
+        f"  {'':28} {'pictures':>12} {'crops':>12}",
+    ]
+    for key, value in figures["pictures"].items():
+        pair = (value, figures["crops"][key])
+        texts = [f"{v:.2f} years" if key == "age_mae" else f"{v:.2%}" for v in pair]
+        lines.append(f"  {key:28} {texts[0]:>12} {texts[1]:>12}")
+    return "\n".join(lines)
+
+
+def _group_lines(groups: list[dict[str, Any]]) -> list[str]:
+    lines = ["  groups, with 95 % bootstrap intervals"]
+    for group in groups:
+        line = f"  {group['by']:>8} {group['group']:<16} n {group['n']:6,}"
+        if "age_mae" in group:
+            value, low, high = group["age_mae"]
+            line += f"  MAE {value:5.2f} ({low:.2f} to {high:.2f})"
+        if "gender_accuracy" in group:
+            value, low, high = group["gender_accuracy"]
+            line += f"  gender {value:6.1%} ({low:.1%} to {high:.1%})"
+        lines.append(line)
+    gap = largest_gap(groups)
+    if gap:
+        lines.append(
+            f"  largest gap in gender accuracy between races: {100 * gap['gap']:.1f} points, "
+            f"{gap['worst']} the worst, {gap['best']} the best"
+        )
+    return lines
+
+
+def _calibrate(args: argparse.Namespace) -> int:
+    from agegenderemo.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint, save_checkpoint
+    from agegenderemo.dataset import PreparedSet
+    from agegenderemo.evaluation import calibrate
+    from agegenderemo.predictor import Predictor
+
+    path = args.checkpoint or DEFAULT_CHECKPOINT
+    checkpoint = load_checkpoint(path)
+    folders = sorted(f.parent for f in args.prepared.glob("*/samples.jsonl"))
+    sets = [PreparedSet.open(folder) for folder in folders]
+    wrong = [s.name for s in sets if s.framing != checkpoint.input.framing]
+    if wrong:
+        raise DatasetError(f"{', '.join(wrong)} holds crops in another framing than {path} wants.")
+    found = calibrate(Predictor(checkpoint.model, checkpoint.input), sets)
+    save_checkpoint(
+        path,
+        checkpoint.model,
+        checkpoint.name,
+        checkpoint.input,
+        checkpoint.recipe,
+        found,
+        checkpoint.origin,
+    )
+    for name, value in found.to_dict().items():
+        print(f"{name}: {value}")
+    return 0
+
+
+def _card(args: argparse.Namespace) -> int:
+    from agegenderemo.checkpoint import DEFAULT_CHECKPOINT, load_card, write_atomically
+    from agegenderemo.tables import fill, history_table, tables
+
+    path = args.checkpoint or DEFAULT_CHECKPOINT
+    made = tables(load_card(path))
+    for history in sorted(path.parent.glob(f"{path.stem}.history*.csv")):
+        with history.open(newline="") as file:
+            made[history.stem.removeprefix(f"{path.stem}.")] = history_table(
+                list(csv.DictReader(file))
+            )
+    for page in args.pages:
+        write_atomically(page, fill(page.read_text(encoding="utf-8"), made).encode())
+    return 0
 
 
 def _confusion_lines(figures: dict[str, Any]) -> list[str]:

@@ -42,7 +42,9 @@ def _label(
     points = min(max((box[2] - box[0]) / 6, smallest), largest)
     font = ImageFont.load_default(points)
     age = f"{face.age:.0f}"
-    texts = (f"{age} · {face.gender} · {face.emotion}", f"{age} · {face.gender}", age)
+    gender = face.gender + "?" * (not face.attributes.gender_sure)
+    emotion = face.emotion + "?" * (not face.attributes.emotion_sure)
+    texts = (f"{age} · {gender} · {emotion}", f"{age} · {gender}", age)
     others = [rect for rect in taken if rect != box]
     # Shorter words come before a place inside the box: a label should hide no mouth.
     for inside in (False, True):

@@ -1,4 +1,4 @@
-"""The one order of every label: genders, emotions, FER+ votes and age bands.
+"""The one order of every label: genders, emotions, doubts, FER+ votes and age bands.
 
 Ages are years. An age band is half open: ``low <= age < high``; the last one has no upper end.
 """
@@ -10,6 +10,9 @@ GENDERS = ("female", "male")
 """Index 1 is male, as FFHQ-Features and the gender output of every model have it."""
 
 EMOTIONS = ("anger", "contempt", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
+
+DOUBTS = ("small", "blurred", "dark", "turned", "cut off")
+"""Reasons to distrust the answer for a face."""
 
 FERPLUS_COLUMNS = (
     "neutral", "happiness", "surprise", "sadness", "anger",

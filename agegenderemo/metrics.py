@@ -55,3 +55,22 @@ class Confusion:
     def update(self, true: int, predicted: int) -> None:
         """Add one answer."""
         self.counts[true][predicted] += 1
+
+
+class CalibrationError:
+    """Expected calibration error: how far confidence is from accuracy, over equal bins of
+    confidence weighted by their answers (Guo et al. 2017), [0, 1]."""
+
+    def __init__(self, bins: int = 15) -> None:
+        self.count = 0
+        self._gaps = [0.0] * bins
+
+    def update(self, confidence: float, right: bool) -> None:
+        """Add one answer with its confidence, [0, 1]."""
+        bins = len(self._gaps)
+        self.count += 1
+        self._gaps[min(bins - 1, max(0, math.ceil(confidence * bins) - 1))] += right - confidence
+
+    def compute(self) -> float | None:
+        """The error over what was added."""
+        return sum(map(abs, self._gaps)) / self.count if self.count else None

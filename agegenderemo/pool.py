@@ -36,6 +36,11 @@ class Pool:
             out[here] = prepared.crops[self.row[faces[here]]]
         return torch.from_numpy(out)
 
+    def counts(self) -> dict[str, int]:
+        """How many training faces each set has."""
+        numbers = np.bincount(self.set_index, minlength=len(self.sets)).tolist()
+        return {s.name: n for s, n in zip(self.sets, numbers, strict=True)}
+
     def epoch(self, shares: dict[str, float], batch: int, seed: int) -> list[NDArray[np.int64]]:
         """Mixed batches of one epoch; a pure function of the seed. A last short one is left out."""
         generator = np.random.default_rng(seed)

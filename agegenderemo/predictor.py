@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from agegenderemo.calibration import Calibration
 from agegenderemo.models import MultiTaskNet
 from agegenderemo.records import Attributes, InputSpec
 from agegenderemo.transforms import to_input
@@ -11,12 +12,15 @@ from agegenderemo.transforms import to_input
 class Predictor:
     """A network with its preprocessing. Safe to share between threads: it only reads weights."""
 
-    def __init__(self, model: MultiTaskNet, input: InputSpec) -> None:
+    def __init__(
+        self, model: MultiTaskNet, input: InputSpec, calibration: Calibration | None = None
+    ) -> None:
         """Raises ValueError for a network without an emotion head."""
         if model.emotion is None:
             raise ValueError("a network without an emotion head cannot be shown")
         self.model = model.eval().to(memory_format=torch.channels_last)
         self.input = input
+        self.calibration = calibration
 
     @torch.inference_mode()
     def predict(self, crops: Tensor, *, mirror: bool = True) -> list[Attributes]:
@@ -34,7 +38,7 @@ class Predictor:
             torch.stack(v).mean(dim=0).tolist() for v in zip(*views, strict=True)
         )
         return [
-            Attributes(max(0.0, a), m, tuple(e))
+            _attributes(max(0.0, a), m, tuple(e), self.calibration)
             for a, m, e in zip(ages, male, emotions, strict=True)
         ]
 
@@ -44,3 +48,20 @@ class Predictor:
         assert out.emotion is not None
         # float64, so that eight rounded probabilities still sum to one
         return out.age.double(), out.gender.double().sigmoid(), out.emotion.double().softmax(dim=1)
+
+
+def _attributes(
+    age: float, male: float, emotions: tuple[float, ...], calibration: Calibration | None
+) -> Attributes:
+    if calibration is None:
+        return Attributes(age, male, emotions)
+    male, emotions = calibration.male(male), calibration.emotions(emotions)
+    return Attributes(
+        age,
+        male,
+        emotions,
+        calibration.interval(age),
+        calibration.expected_error(age),
+        max(male, 1 - male) >= calibration.gender_threshold,
+        max(emotions) >= calibration.emotion_threshold,
+    )

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from agegenderemo.dataset import CROP_SIZE, Origin, PreparedSet, sample_to_json
 from agegenderemo.detection.align import align
-from agegenderemo.detection.mtcnn import FaceDetector
+from agegenderemo.detection.mtcnn import FaceDetector, main_face
 from agegenderemo.images import ImageError, RGBImage, load_image
 from agegenderemo.readers import FRAMED_AS, DatasetError, read_bytes
 from agegenderemo.records import Detection, Framing, Landmarks, Reading
@@ -195,8 +195,7 @@ def _search(
         results = detector.detect_batch(batch, min_face_size=smallest)
         for row, faces in zip(rows, results, strict=True):
             if faces:
-                face = max(faces, key=lambda f: f.area * _centrality(f, width, height))
-                yield row, _back(face, factor, border)
+                yield row, _back(main_face(faces, width, height), factor, border)
 
 
 def _pad(image: RGBImage, border: int) -> RGBImage:
@@ -208,13 +207,6 @@ def _enlarge(image: RGBImage, factor: int) -> RGBImage:
         return image
     size = (image.shape[1] * factor, image.shape[0] * factor)
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
-
-
-def _centrality(face: Detection, width: int, height: int) -> float:
-    """1 in the middle of the picture, 0 at its edges."""
-    x1, y1, x2, y2 = face.box
-    off = max(abs((x1 + x2) / width - 1), abs((y1 + y2) / height - 1))
-    return 1 - min(1.0, off)
 
 
 def _back(face: Detection, factor: int, border: int) -> Detection:

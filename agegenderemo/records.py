@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from agegenderemo.labels import EMOTIONS, FERPLUS_COLUMNS, GENDERS
+from agegenderemo.labels import DOUBTS, EMOTIONS, FERPLUS_COLUMNS, GENDERS
 
 Box = tuple[float, float, float, float]
 Point = tuple[float, float]
@@ -138,13 +138,24 @@ class Detection:
 @dataclass(frozen=True, slots=True)
 class Attributes:
     """What the network says of one aligned crop: age in years, probability that the face looks
-    male, and eight emotion probabilities that sum to one."""
+    male, and eight emotion probabilities that sum to one.
+
+    From a calibrated network also: ``age_interval``, the years that hold the true age of four in
+    five such faces; ``age_error``, their mean absolute error in years; and whether the gender and
+    the top emotion are more than a guess.
+    """
 
     age: float
     male_probability: float
     emotions: tuple[float, ...]
+    age_interval: tuple[float, float] | None = None
+    age_error: float | None = None
+    gender_sure: bool = True
+    emotion_sure: bool = True
 
     def __post_init__(self) -> None:
+        if self.age_interval and not self.age_interval[0] <= self.age <= self.age_interval[1]:
+            raise ValueError(f"age_interval must hold the age {self.age}: {self.age_interval}")
         if not math.isfinite(self.age):
             raise ValueError(f"age must be a finite number of years, not {self.age}")
         if not 0 <= self.male_probability <= 1:
@@ -154,10 +165,16 @@ class Attributes:
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """One analysed face: where it is and what it looks like."""
+    """One analysed face: where it is, what it looks like, and reasons to distrust that."""
 
     detection: Detection
     attributes: Attributes
+    doubts: tuple[str, ...] = ()
+    """Why this answer may be worse than usual, of `DOUBTS`; empty for a face seen well."""
+
+    def __post_init__(self) -> None:
+        if not set(self.doubts) <= set(DOUBTS):
+            raise ValueError(f"doubts must be of {', '.join(DOUBTS)}, not {self.doubts}")
 
     @property
     def box(self) -> Box:
@@ -178,6 +195,11 @@ class Face:
     def age(self) -> float:
         """Apparent age in years."""
         return self.attributes.age
+
+    @property
+    def age_interval(self) -> tuple[float, float] | None:
+        """Years that hold the true age of four in five such faces; None if not calibrated."""
+        return self.attributes.age_interval
 
     @property
     def gender(self) -> str:
@@ -208,10 +230,15 @@ class Face:
             "score": round(self.score, 4),
             "landmarks": [[round(x, 2), round(y, 2)] for x, y in self.landmarks],
             "age": round(self.age, 2),
+            "age_interval": self.age_interval and [round(v, 1) for v in self.age_interval],
+            "age_error": self.attributes.age_error and round(self.attributes.age_error, 1),
             "gender": self.gender,
             "gender_probability": round(self.gender_probability, 4),
+            "gender_sure": self.attributes.gender_sure,
             "emotion": self.emotion,
             "emotions": {name: round(p, 6) for name, p in self.emotions.items()},
+            "emotion_sure": self.attributes.emotion_sure,
+            "doubts": list(self.doubts),
         }
 
 

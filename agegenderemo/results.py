@@ -8,8 +8,9 @@ from agegenderemo.labels import EMOTIONS
 from agegenderemo.records import Face
 
 CSV_FIELDS = (
-    "file", "face", "x1", "y1", "x2", "y2", "score", "age", "gender", "gender_probability",
-    "emotion", *EMOTIONS, "error",
+    "file", "face", "x1", "y1", "x2", "y2", "score", "age", "age_low", "age_high",
+    "age_error", "gender", "gender_probability", "gender_sure", "emotion", *EMOTIONS,
+    "emotion_sure", "doubts", "error",
 )  # fmt: skip
 
 
@@ -37,6 +38,9 @@ def csv_rows(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for number, face in enumerate(record.get("faces", ()), start=1):
         corners = dict(zip(("x1", "y1", "x2", "y2"), face["box"], strict=True))
         plain = {key: face[key] for key in CSV_FIELDS if key in face}
+        if face["age_interval"]:
+            plain |= dict(zip(("age_low", "age_high"), face["age_interval"], strict=True))
+        plain["doubts"] = "; ".join(face["doubts"])
         yield {"file": name, "face": number, **corners, **plain, **face["emotions"]}
 
 

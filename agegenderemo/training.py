@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import math
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -104,6 +105,7 @@ def fit(
         )
     run = Run(config, pool, team, start_from)
     settings = json.loads(json.dumps({**config.to_dict(), "with_teacher": teacher is not None}))
+    origin = {"training_faces": pool.counts(), "commit": _commit()}
     history: History = []
     start = 0
     if resume:
@@ -134,7 +136,7 @@ def fit(
         if not team.leads:
             continue
         if config.keep == "last" or _best(history) == len(history) - 1:
-            save_checkpoint(out / WEIGHTS, run.average, config.model, spec, settings)
+            save_checkpoint(out / WEIGHTS, run.average, config.model, spec, settings, origin=origin)
         _write_history(out / HISTORY, history)
         # The state last: what it says is done has been written.
         save_state(
@@ -454,6 +456,21 @@ def _start_ages(model: MultiTaskNet, targets: Targets, unit: float) -> None:
 def _input_spec(config: TrainConfig, size: int) -> InputSpec:
     base = get_spec(config.model).input
     return InputSpec(size, base.mean, base.std, config.framing)
+
+
+def _commit() -> str | None:
+    """The commit of this code, with ``+`` if it was changed since; None outside a repository."""
+    here = Path(__file__).parent
+    try:
+        commit, changes = (
+            subprocess.run(
+                ["git", *command], cwd=here, capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--", "."])
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + "+" * bool(changes)
 
 
 def use_bfloat16(config: TrainConfig, device: torch.device) -> bool:

@@ -2,11 +2,14 @@ import errno
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
+from agegenderemo.calibration import Calibration
 from agegenderemo.checkpoint import (
     DEFAULT_CHECKPOINT,
     CheckpointError,
@@ -63,6 +66,31 @@ def test_foreign_and_missing_checkpoints_are_one_sentence(tmp_path: Path) -> Non
         load_checkpoint(tmp_path / "a.safetensors")
     with pytest.raises(CheckpointError, match="no checkpoint at"):
         load_checkpoint(tmp_path / "b.safetensors")
+
+
+def test_what_is_known_of_the_weights_travels_with_them(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    bars = Calibration((0.0, 50.0), (0.0, 40.0), (10.0, 70.0), (2.0, 8.0), 1.1, 0.9, 0.7, 0.5)
+    origin = {"training_faces": {"utkface": 7}, "commit": "abc"}
+    model = create_model("agegendernet")
+    save_checkpoint(path, model, "agegendernet", InputSpec(64), {}, bars, origin)
+    loaded = load_checkpoint(path)
+    assert loaded.calibration == bars
+    assert loaded.origin == origin
+
+
+@pytest.mark.parametrize(
+    "change", [{"labels": {"genders": ["male", "female"]}}, {"calibration": {"ages": [1]}}]
+)
+def test_metadata_of_another_meaning_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    path = tmp_path / "a.safetensors"
+    save_checkpoint(path, create_model("agegendernet"), "agegendernet", InputSpec(64), {})
+    with safe_open(path, "pt") as file:
+        meta = json.loads(file.metadata()["agegenderemo"])
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    save_file(tensors, path, {"agegenderemo": json.dumps({**meta, **change})})
+    with pytest.raises(CheckpointError, match="not a checkpoint of this package"):
+        load_checkpoint(path)
 
 
 def test_a_truncated_checkpoint_is_one_sentence(tmp_path: Path) -> None:

@@ -53,7 +53,8 @@ def test_analyze_writes_a_line_an_image(photos: Path, capsys: pytest.CaptureFixt
     assert (record["width"], record["height"]) == (512, 512)
     (face,) = record["faces"]
     assert list(face) == [
-        "box", "score", "landmarks", "age", "gender", "gender_probability", "emotion", "emotions",
+        "box", "score", "landmarks", "age", "age_interval", "age_error", "gender",
+        "gender_probability", "gender_sure", "emotion", "emotions", "emotion_sure", "doubts",
     ]  # fmt: skip
     assert face["gender"] == "female"
     assert 0 < face["age"] < 100
@@ -138,7 +139,7 @@ def test_usage_errors_are_status_2(command: list[str], capsys: Any) -> None:
         (["evaluate", "--data", "ffhq", "--images", "{empty}"], "Give both --images and --labels"),
         (["train", "--prepared", "{empty}"], "holds no prepared set"),
         (["train"], "Give --prepared"),
-        (["train", "--prepared", "{empty}", "--recipe", "best"], "known are ffhq, shipped"),
+        (["train", "--prepared", "{empty}", "--recipe", "best"], "known are ffhq, first, shipped"),
     ],
 )
 def test_what_cannot_run_is_one_sentence_and_status_2(

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "agegenderemo"
 
 GROUND = ("labels", "records", "images")
-PARTS = ("models", "readers", "detection", "transforms", "metrics")
+PARTS = ("calibration", "models", "readers", "detection", "transforms", "metrics")
 LEARN = (
     "distributed",
     "dataset",
@@ -20,8 +20,8 @@ LEARN = (
     "recipes",
     "pool",
 )
-USE = ("preparation", "evaluation", "training", "analyzer")
-SHOW = ("palette", "results", "charts", "figures", "drawing", "web")
+USE = ("preparation", "fairness", "evaluation", "training", "analyzer", "pipeline")
+SHOW = ("palette", "results", "tables", "charts", "figures", "drawing", "web")
 ENTRY = ("cli", "__main__", "app", "train")
 ORDER = GROUND + PARTS + LEARN + USE + SHOW + ENTRY
 """From the ground up: a file or folder imports only those that stand before it."""

@@ -50,6 +50,16 @@ def align(image: RGBImage, landmarks: Landmarks, size: int, framing: Framing = "
     return np.ascontiguousarray(rounded.numpy())
 
 
+def square_corners(landmarks: Landmarks, framing: Framing = "face") -> NDArray[np.float64]:
+    """Where the top left, top right and bottom left corner of the aligned square lie in the
+    picture, 3×2 (x, y) pixels. Raises ValueError when the landmarks coincide."""
+    matrix = _similarity(np.asarray(landmarks, dtype=np.float64), TEMPLATES[framing])
+    inverse = np.linalg.inv(matrix[:, :2])
+    corners = np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)])
+    placed: NDArray[np.float64] = (corners - matrix[:, 2]) @ inverse.T
+    return placed
+
+
 def _similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
     """The 2×3 matrix of rotation, scale and shift that brings source closest to target.
 

@@ -117,3 +117,17 @@ def _detection(
         return None
     landmarks: Landmarks = tuple((float(x) / scale, float(y) / scale) for x, y in points)  # type: ignore[assignment]
     return Detection(box, min(1.0, float(row[4])), landmarks)
+
+
+def main_face(faces: Sequence[Detection], width: int, height: int) -> Detection:
+    """The face that a picture of width × height pixels is of: large, and near the middle.
+
+    Raises ValueError for none.
+    """
+
+    def weight(face: Detection) -> float:
+        x1, y1, x2, y2 = face.box
+        off = max(abs((x1 + x2) / width - 1), abs((y1 + y2) / height - 1))
+        return face.area * (1 - min(1.0, off))
+
+    return max(faces, key=weight)

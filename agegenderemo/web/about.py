@@ -6,18 +6,8 @@ from typing import Any
 import gradio as gr
 
 from agegenderemo.analyzer import Analyzer
+from agegenderemo.tables import tables
 from agegenderemo.web.options import KEEP_SECONDS
-
-_SETS = {"utkface": "UTKFace", "ferplus": "FER+", "fairface": "FairFace", "ffhq": "FFHQ-Features"}
-_MEASURES = {
-    "age_mae": ("Age, mean absolute error", "{:.2f} years"),
-    "age_sd": ("Age, standard deviation of the error", "{:.2f} years"),
-    "age_band_accuracy": ("Age band, accuracy", "{:.1%}"),
-    "gender_accuracy": ("Gender, accuracy", "{:.1%}"),
-    "emotion_accuracy_majority": ("Emotion, accuracy against the majority vote", "{:.1%}"),
-    "emotion_accuracy_argmax": ("Emotion, accuracy against the most voted label", "{:.1%}"),
-    "emotion_accuracy": ("Emotion, accuracy", "{:.1%}"),
-}
 
 
 def about_page(analyzer: Analyzer) -> None:
@@ -37,7 +27,7 @@ about a person: not their age, not their gender, not what they feel.</p>
 network reads age, gender and eight emotions together.</p>
 
 <h2>How well it does</h2>
-{figures_table(card.get("figures") or {})}
+{figures_html(card.get("figures") or {})}
 
 <h2>What it is bad at</h2>
 <ul>
@@ -61,31 +51,23 @@ no other host for anything.</p>
 """
 
 
-def figures_table(figures: dict[str, Any]) -> str:
-    """A table of the measured figures, a row each, with the set, its split and its size."""
-    rows = []
-    for key, measured in figures.items():
-        if not isinstance(measured, dict):
-            continue
-        where = escape(", ".join([_SETS.get(key, key), *filter(None, [measured.get("split")])]))
-        for measure, (title, form) in _MEASURES.items():
-            if isinstance(measured.get(measure), int | float):
-                value = form.format(measured[measure]).replace("%", " %")
-                # FER+ protocols keep different faces, and say how many.
-                own = measure.replace("accuracy", "n") if "accuracy" in measure else "n"
-                faces = measured.get(own, measured.get("n"))
-                count = "" if faces is None else f"{faces:,}"
-                rows.append(
-                    f"<tr><td>{title}</td><td><strong>{value}</strong></td>"
-                    f"<td>{where}</td><td>{count}</td></tr>"
-                )
-    if not rows:
-        return "<p>No measured figures came with this checkpoint.</p>"
-    titles = "".join(f'<th scope="col">{t}</th>' for t in ("Measure", "Figure", "Set", "Faces"))
-    return (
-        '<div class="table-scroll" tabindex="0"><table class="face-table">'
-        f"<thead><tr>{titles}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-    )
+def figures_html(figures: dict[str, Any]) -> str:
+    """The tables of the card, from the same figures; the first open, the others folded."""
+    parts = []
+    for index, table in enumerate(tables(figures).values()):
+        rows = "".join(
+            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
+            for row in table.rows
+        )
+        head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in table.head)
+        body = (
+            '<div class="table-scroll" tabindex="0"><table class="face-table">'
+            f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+            + (f"<p>{escape(table.note)}</p>" if table.note else "")
+        )
+        title = escape(table.title)
+        parts.append(body if index == 0 else f"<details><summary>{title}</summary>{body}</details>")
+    return "".join(parts) or "<p>No measured figures came with this checkpoint.</p>"
 
 
 def _model_sentence(card: dict[str, Any]) -> str:

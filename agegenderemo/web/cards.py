@@ -28,8 +28,12 @@ def face_cards(image: RGBImage, faces: Sequence[Face]) -> str:
             f'width="{CROP_SIDE}" height="{CROP_SIDE}">'
             f'<span class="face-text">'
             f'<span class="face-age">{face.age:.0f} <small>years</small></span>'
-            f"<span>{face.gender} {_percent(face.gender_probability)}</span>"
-            f'<span class="face-emotion" style="--emotion:{color}">{face.emotion}</span>'
+            f"{_range(face)}"
+            f"<span>{_perhaps(face.gender, face.attributes.gender_sure)} "
+            f"{_percent(face.gender_probability)}</span>"
+            f'<span class="face-emotion" style="--emotion:{color}">'
+            f"{_perhaps(face.emotion, face.attributes.emotion_sure)}</span>"
+            f"{_doubts(face.doubts)}"
             "</span></button>"
         )
     return f'<div class="face-cards" role="group" aria-label="Faces">{"".join(cards)}</div>'
@@ -40,25 +44,28 @@ def face_table(results: Iterable[dict[str, Any]], *, with_file: bool = False) ->
 
     ``results`` are dicts in the documented JSON shape.
     """
-    head = ["Face", "Age", "Gender", "Emotion", "Detector"]
+    head = ["Face", "Age", "Gender", "Emotion", "Detector", "Doubts"]
     if with_file:
         head.insert(0, "Picture")
     rows = []
     for result in results:
         file = f'<th scope="row">{escape(result["file"])}</th>' if with_file else ""
         if "error" in result:
-            rows.append(_note_row(file, "bad", escape(result["error"]), 5))
+            rows.append(_note_row(file, "bad", escape(result["error"]), 6))
         elif not result["faces"]:
-            rows.append(_note_row(file, "none", "No face was found.", 5))
+            rows.append(_note_row(file, "none", "No face was found.", 6))
         for number, face in enumerate(result.get("faces", ()), start=1):
             emotion = face["emotion"]
             cells = (
                 str(number),
-                f"{face['age']:.0f}",
-                f"{face['gender']} <small>{_percent(face['gender_probability'])}</small>",
+                f"{face['age']:.0f}" + _years(face["age_interval"]),
+                f"{_perhaps(face['gender'], face['gender_sure'])} "
+                f"<small>{_percent(face['gender_probability'])}</small>",
                 f'<span class="face-emotion" style="--emotion:{EMOTION_COLORS[emotion]}">'
-                f"{emotion}</span> <small>{_percent(face['emotions'][emotion])}</small>",
+                f"{_perhaps(emotion, face['emotion_sure'])}</span> "
+                f"<small>{_percent(face['emotions'][emotion])}</small>",
                 _percent(face["score"]),
+                ", ".join(face["doubts"]),
             )
             rows.append(f"<tr>{file}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     titles = "".join(f'<th scope="col">{title}</th>' for title in head)
@@ -75,6 +82,27 @@ def note(text: str, kind: str = "quiet") -> str:
 
 def _note_row(file: str, kind: str, text: str, columns: int) -> str:
     return f'<tr class="row-{kind}">{file}<td colspan="{columns}">{text}</td></tr>'
+
+
+def _range(face: Face) -> str:
+    """The years that hold four such faces in five, and their mean error."""
+    if face.age_interval is None or face.attributes.age_error is None:
+        return ""
+    low, high = face.age_interval
+    error = f"off by {face.attributes.age_error:.1f} on average"
+    return f'<span class="face-range">{low:.0f} to {high:.0f}, {error}</span>'
+
+
+def _years(interval: Sequence[float] | None) -> str:
+    return "" if not interval else f" <small>{interval[0]:.0f} to {interval[1]:.0f}</small>"
+
+
+def _perhaps(word: str, sure: bool) -> str:
+    return word if sure else f'<span class="not-sure">not sure, perhaps {word}</span>'
+
+
+def _doubts(doubts: Sequence[str]) -> str:
+    return f'<span class="face-doubts">{", ".join(doubts)}</span>' if doubts else ""
 
 
 def _percent(value: float) -> str:

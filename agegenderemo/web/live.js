@@ -43,6 +43,13 @@ function setState(state, text) {
 
 // ---------------------------------------------------------------- camera
 
+const HINTS = {
+  small: "Move closer.",
+  blurred: "Hold still, or wipe the lens.",
+  dark: "More light would help.",
+  turned: "Look at the camera.",
+  "cut off": "Move into the picture.",
+};
 const CAMERA_ERRORS = {
   NotAllowedError:
     "The browser was not allowed to use the camera. Allow it beside the address bar, then start again.",
@@ -222,6 +229,10 @@ function showFaces(faces) {
   slots.forEach((slot) => fill(slot));
 }
 
+// A question mark for what is not more than a guess.
+const gender = (face) => face.gender + (face.gender_sure ? "" : "?");
+const emotion = (face) => face.emotion + (face.emotion_sure ? "" : "?");
+
 function newCard() {
   const card = template.content.firstElementChild.cloneNode(true);
   list.append(card);
@@ -234,10 +245,14 @@ function fill(slot) {
   card.classList.toggle("selected", slot.id === selected);
   card.setAttribute("aria-pressed", slot.id === selected);
   card.querySelector(".live-age").textContent = face.age.toFixed(0);
+  const years = face.age_interval
+    ? "years (" + face.age_interval.map((v) => v.toFixed(0)).join(" to ") + ")"
+    : "years";
   card.querySelector(".live-rest").textContent =
     slot.id === selected
-      ? "years · " + face.gender + " " + percent(face.gender_probability) + " · " + face.emotion
-      : "· " + face.gender + " · " + face.emotion;
+      ? years + " · " + gender(face) + " " + percent(face.gender_probability) + " · " + emotion(face)
+      : "· " + gender(face) + " · " + emotion(face);
+  card.querySelector(".live-hint").textContent = face.doubts.map((why) => HINTS[why]).join(" ");
   for (const bar of card.querySelectorAll(".bar")) {
     const value = face.emotions[bar.dataset.emotion];
     bar.dataset.value = value;
@@ -281,7 +296,7 @@ function draw(width, height) {
     pen.lineWidth = ((slot.id === selected ? 4 : 2) * size) / 14;
     pen.strokeRect(x1, y1, x2 - x1, y2 - y1);
     const age = face.age.toFixed(0);
-    const text = slot.id === selected ? age + " · " + face.gender + " · " + face.emotion : age;
+    const text = slot.id === selected ? age + " · " + gender(face) + " · " + emotion(face) : age;
     const w = pen.measureText(text).width + size;
     const h = size * 1.7;
     const x = Math.max(0, Math.min(x1 - pen.lineWidth / 2, width - w));

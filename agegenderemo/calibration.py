@@ -1,0 +1,189 @@
+"""What held-out faces say of a network's answers: how sure to be, and within which years.
+
+Plain numbers in and out, so that it holds for any engine. Ages are years, probabilities lie in
+[0, 1].
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+LEVEL = 0.8
+"""Share of faces whose true age an interval is meant to hold."""
+GENDER_GOAL = 0.97
+EMOTION_GOAL = 0.9
+"""An answer is "not sure" below the confidence above which this share of answers is right."""
+
+_KNOTS = tuple(float(age) for age in (0, 2, 5, *range(10, 95, 5)))
+_NEIGHBOURS = 100  # faces that speak for one predicted age
+_TINY = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Error bars and temperatures from faces that the network was not trained on.
+
+    ``ages`` are predicted ages, rising. ``low`` and ``high`` are the ends of the interval that
+    holds the true age of `LEVEL` of such faces, ``error`` their mean absolute error; values between
+    are interpolated. A temperature above 1 makes probabilities less sure. Below
+    ``gender_threshold`` and ``emotion_threshold`` the top answer is "not sure".
+    """
+
+    ages: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    error: tuple[float, ...]
+    gender_temperature: float
+    emotion_temperature: float
+    gender_threshold: float
+    emotion_threshold: float
+
+    def __post_init__(self) -> None:
+        lengths = {len(v) for v in (self.ages, self.low, self.high, self.error)}
+        if len(lengths) != 1 or lengths == {0}:
+            raise ValueError("ages, low, high and error of a calibration must be equally long")
+        if any(a >= b for a, b in zip(self.ages, self.ages[1:], strict=False)):
+            raise ValueError(f"the ages of a calibration must rise: {self.ages}")
+        if min(self.gender_temperature, self.emotion_temperature) <= 0:
+            raise ValueError("temperatures must be positive")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Calibration":
+        """What `to_dict` gave; raises KeyError, TypeError or ValueError for anything else."""
+        names = [f.name for f in fields(cls)]
+        numbers = {
+            name: tuple(map(float, v)) if isinstance(v := values[name], list | tuple) else float(v)
+            for name in names
+        }
+        return cls(**numbers)  # type: ignore[arg-type]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return asdict(self)
+
+    def interval(self, age: float) -> tuple[float, float]:
+        """The years that hold the true age of `LEVEL` of the faces with this predicted age."""
+        low, high = (float(np.interp(age, self.ages, ends)) for ends in (self.low, self.high))
+        return max(0.0, min(low, age)), max(high, age)
+
+    def expected_error(self, age: float) -> float:
+        """Mean absolute error, in years, of faces with this predicted age."""
+        return float(np.interp(age, self.ages, self.error))
+
+    def male(self, probability: float) -> float:
+        """The probability of male after its temperature."""
+        return float(_temper_binary(np.array(probability), self.gender_temperature))
+
+    def emotions(self, probabilities: Sequence[float]) -> tuple[float, ...]:
+        """Emotion probabilities after their temperature."""
+        return tuple(_temper(np.array(probabilities)[None], self.emotion_temperature)[0].tolist())
+
+
+def fit_calibration(
+    predicted_age: ArrayLike,
+    true_age: ArrayLike,
+    male_probability: ArrayLike,
+    is_male: ArrayLike,
+    emotions: ArrayLike,
+    true_emotion: ArrayLike,
+) -> Calibration:
+    """Calibrate on held-out faces; the three tasks may come from different ones.
+
+    ``emotions`` is N×K, ``true_emotion`` N indices. Raises ValueError for a task without faces.
+    """
+    predicted, true = _floats(predicted_age), _floats(true_age)
+    male, is_male = _floats(male_probability), _floats(is_male)
+    probabilities, labels = _floats(emotions), np.asarray(true_emotion, dtype=np.int64)
+    if not (len(predicted) and len(male) and len(labels)):
+        raise ValueError("A calibration needs held-out faces with ages, genders and emotions.")
+
+    gender_t = _best_temperature(
+        lambda t: _log_loss(np.where(is_male, p := _temper_binary(male, t), 1 - p))
+    )
+    rows = np.arange(len(labels))
+    emotion_t = _best_temperature(lambda t: _log_loss(_temper(probabilities, t)[rows, labels]))
+    male = _temper_binary(male, gender_t)
+    probabilities = _temper(probabilities, emotion_t)
+    low, high, error = _age_bars(predicted, true)
+    return Calibration(
+        _KNOTS,
+        low,
+        high,
+        error,
+        gender_t,
+        emotion_t,
+        confidence_for(np.maximum(male, 1 - male), (male >= 0.5) == (is_male > 0), GENDER_GOAL),
+        confidence_for(
+            probabilities.max(axis=1), probabilities.argmax(axis=1) == labels, EMOTION_GOAL
+        ),
+    )
+
+
+def confidence_for(confidence: ArrayLike, right: ArrayLike, goal: float) -> float:
+    """The lowest confidence such that ``goal`` of the answers at or above it are right.
+
+    1.0 when no confidence does.
+    """
+    sureness, hits = _floats(confidence), _floats(right)
+    order = np.argsort(-sureness, kind="stable")
+    accuracy = np.cumsum(hits[order]) / np.arange(1, len(order) + 1)
+    enough = np.flatnonzero(accuracy >= goal)
+    return round(float(sureness[order[enough[-1]]]), 4) if len(enough) else 1.0
+
+
+def _age_bars(
+    predicted: NDArray[np.float64], true: NDArray[np.float64]
+) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
+    """Ends of the interval and mean absolute error at each knot, from the nearest faces.
+
+    Split conformal prediction with the finite-sample rank (Vovk et al. 2005), an end at a time, so
+    that an interval may reach further up than down.
+    """
+    low, high, error = [], [], []
+    tail = (1 - LEVEL) / 2
+    for knot in _KNOTS:
+        near = np.argsort(np.abs(predicted - knot), kind="stable")[:_NEIGHBOURS]
+        residual = np.sort(true[near] - predicted[near])
+        rank = max(0, math.floor(tail * (len(residual) + 1)) - 1)
+        low.append(round(max(0.0, knot + float(residual[rank])), 2))
+        high.append(round(max(0.0, knot + float(residual[-1 - rank])), 2))
+        error.append(round(float(np.abs(residual).mean()), 2))
+    return tuple(low), tuple(high), tuple(error)
+
+
+def _best_temperature(loss: Callable[[float], float]) -> float:
+    """The temperature of the lowest loss, by golden section over its logarithm."""
+    low, high = math.log(0.1), math.log(10)
+    ratio = (math.sqrt(5) - 1) / 2
+    for _ in range(40):
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        if loss(math.exp(left)) < loss(math.exp(right)):
+            high = right
+        else:
+            low = left
+    return round(math.exp((low + high) / 2), 4)
+
+
+def _temper_binary(p: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+    p = p.clip(_TINY, 1 - _TINY)
+    tempered: NDArray[np.float64] = 1 / (1 + ((1 - p) / p) ** (1 / temperature))
+    return tempered
+
+
+def _temper(p: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+    logits = np.log(p.clip(min=_TINY)) / temperature
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    tempered: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+    return tempered
+
+
+def _log_loss(of_true: NDArray[np.float64]) -> float:
+    return float(-np.log(of_true.clip(min=_TINY)).mean())
+
+
+def _floats(values: ArrayLike) -> NDArray[np.float64]:
+    return np.asarray(values, dtype=np.float64)
