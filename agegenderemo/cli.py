@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--pipeline",
         action="store_true",
-        help="from the raw pictures of --root, as the app reads them, beside the prepared crops",
+        help="also find and align each face in its picture, as the app does",
     )
     evaluate.add_argument("--checkpoint", type=Path, metavar="FILE")
     evaluate.set_defaults(run=_evaluate)
@@ -256,16 +256,9 @@ def _evaluate(args: argparse.Namespace) -> int:
         rows = prepared.rows(split)
         if not len(rows):
             raise DatasetError(f"{args.data} has no samples in the split {split!r}.")
-        if args.pipeline:
-            figures = {"data": args.data, "split": split}
-            figures |= compare(Analyzer.from_checkpoint(path), prepared, rows)
-            if args.json:
-                args.json.write_text(json.dumps(figures, indent=1) + "\n")
-            if args.card:
-                update_card(path, f"{args.data}_pipeline", figures)
-            print(_pipeline_table(figures))
-            return 0
         figures = {"data": args.data, "split": split, **evaluate(predictor, prepared, rows)}
+        if args.pipeline:
+            figures["pipeline"] = compare(Analyzer.from_checkpoint(path), prepared, rows)
         trained_on = args.data in checkpoint.recipe.get("shares", {})
         if split == "all" and trained_on:
             figures["training_faces"] = len(prepared.rows("train", copies=True))
@@ -355,6 +348,8 @@ def _figures_table(figures: dict[str, Any]) -> str:
                 + ("" if emotion is None else f"  emotion {emotion:6.1%}")
                 + ("" if covered is None else f"  interval holds {covered:6.1%}")
             )
+    if "pipeline" in figures:
+        lines += _pipeline_lines(figures["pipeline"])
     if "groups" in figures:
         lines += _group_lines(figures["groups"])
     if "confusion" in figures:
@@ -365,17 +360,16 @@ def _figures_table(figures: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _pipeline_table(figures: dict[str, Any]) -> str:
+def _pipeline_lines(figures: dict[str, Any]) -> list[str]:
     lines = [
-        f"{figures['data']} {figures['split']}: {figures['n']:,} pictures, "
-        f"{figures['missed']:,} without a face found",
-        f"  {'':28} {'pictures':>12} {'crops':>12}",
+        f"  whole pictures ({figures['missed']:,} of {figures['n']:,} without a face found) "
+        "and prepared crops of the same faces"
     ]
     for key, value in figures["pictures"].items():
         pair = (value, figures["crops"][key])
         texts = [f"{v:.2f} years" if key == "age_mae" else f"{v:.2%}" for v in pair]
         lines.append(f"  {key:28} {texts[0]:>12} {texts[1]:>12}")
-    return "\n".join(lines)
+    return lines
 
 
 def _group_lines(groups: list[dict[str, Any]]) -> list[str]:

@@ -212,9 +212,10 @@ def _groups(figures: dict[str, Any], key: str) -> Table | None:
 def _pipeline(figures: dict[str, Any]) -> Table:
     rows = []
     for key in ("utkface", "fairface"):
-        f = figures.get(f"{key}_pipeline")
+        f = figures.get(key, {}).get("pipeline")
         if f is None:
             continue
+        where = _where(figures[key])
         for name, side in (("whole pictures", "pictures"), ("prepared crops", "crops")):
             values = f[side]
             age = (
@@ -223,7 +224,7 @@ def _pipeline(figures: dict[str, Any]) -> Table:
                 else f"right band {_share(values['age_band_accuracy'])}"
             )
             found = f"{f['n'] - f['missed']:,} of {f['n']:,}"
-            rows.append((f"{_where(f)}: {name}", found, age, _share(values["gender_accuracy"])))
+            rows.append((f"{where}: {name}", found, age, _share(values["gender_accuracy"])))
     return Table(
         "The whole path",
         ("test set", "faces found", "age, mean absolute error", "gender"),

@@ -22,9 +22,9 @@ def test_whole_pictures_are_read_as_the_app_reads_them(
     out = tmp_path / "figures.json"
     options = ["--data", "utkface", "--root", str(folder), "--split", "all", "--json", str(out)]
     assert main(["evaluate", *options, "--pipeline"]) == 0
-    figures = json.loads(out.read_text())
+    figures = json.loads(out.read_text())["pipeline"]
     assert (figures["n"], figures["missed"]) == (2, 1)
     assert figures["pictures"]["gender_accuracy"] == 1
     # Another search finds slightly other landmarks; over many faces that cancels out.
     assert figures["pictures"]["age_mae"] == pytest.approx(figures["crops"]["age_mae"], abs=3)
-    assert "2 pictures, 1 without a face found" in capsys.readouterr().out
+    assert "whole pictures (1 of 2 without a face found)" in capsys.readouterr().out

@@ -13,6 +13,11 @@ FIGURES: dict[str, Any] = {
         "adults": {"n": 1700, "age_mae": 5.0, "age_sd": 4.0, "gender_accuracy": 0.97},
         "gender_sure_share": 0.8, "gender_sure_accuracy": 0.98, "gender_calibration_error": 0.012,
         "bands": [{"band": "0-9", "n": 293, "age_mae": 2.0, "age_sd": 3.0, "gender_accuracy": 0.7}],
+        "pipeline": {
+            "n": 2456, "missed": 2,
+            "pictures": {"age_mae": 5.5, "gender_accuracy": 0.91},
+            "crops": {"age_mae": 5.4, "gender_accuracy": 0.912},
+        },
         "groups": [
             {"by": "race", "group": "A", "n": 90, "age_mae": [5, 4, 6],
              "gender_accuracy": [0.9, 0.8, 0.95]},
@@ -24,11 +29,6 @@ FIGURES: dict[str, Any] = {
         "data": "ferplus", "split": "test", "n": 3573, "emotion_accuracy_majority": 0.82,
         "emotion_n_majority": 3153, "emotion_accuracy_argmax": 0.79, "emotion_n_argmax": 3546,
         "confusion": [[3, 0, 0, 0, 1, 0, 0, 0], *[[0] * 8] * 7],
-    },
-    "utkface_pipeline": {
-        "data": "utkface", "split": "test", "n": 2456, "missed": 2,
-        "pictures": {"age_mae": 5.5, "gender_accuracy": 0.91},
-        "crops": {"age_mae": 5.4, "gender_accuracy": 0.912},
     },
 }  # fmt: skip
 

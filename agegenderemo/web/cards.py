@@ -89,8 +89,8 @@ def _range(face: Face) -> str:
     if face.age_interval is None or face.attributes.age_error is None:
         return ""
     low, high = face.age_interval
-    error = f"off by {face.attributes.age_error:.1f} on average"
-    return f'<span class="face-range">{low:.0f} to {high:.0f}, {error}</span>'
+    text = f"{low:.0f} to {high:.0f}, ± {face.attributes.age_error:.0f}"
+    return f'<span class="face-range">{text}</span>'
 
 
 def _years(interval: Sequence[float] | None) -> str:

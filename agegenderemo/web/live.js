@@ -245,13 +245,14 @@ function fill(slot) {
   card.classList.toggle("selected", slot.id === selected);
   card.setAttribute("aria-pressed", slot.id === selected);
   card.querySelector(".live-age").textContent = face.age.toFixed(0);
-  const years = face.age_interval
-    ? "years (" + face.age_interval.map((v) => v.toFixed(0)).join(" to ") + ")"
-    : "years";
   card.querySelector(".live-rest").textContent =
     slot.id === selected
-      ? years + " · " + gender(face) + " " + percent(face.gender_probability) + " · " + emotion(face)
+      ? "years · " + gender(face) + " " + percent(face.gender_probability) + " · " + emotion(face)
       : "· " + gender(face) + " · " + emotion(face);
+  card.querySelector(".live-range").textContent = face.age_interval
+    ? "Most such faces: " + face.age_interval.map((v) => v.toFixed(0)).join(" to ") +
+      " years, ± " + face.age_error.toFixed(0) + " on average"
+    : "";
   card.querySelector(".live-hint").textContent = face.doubts.map((why) => HINTS[why]).join(" ");
   for (const bar of card.querySelectorAll(".bar")) {
     const value = face.emotions[bar.dataset.emotion];

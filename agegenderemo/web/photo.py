@@ -136,6 +136,15 @@ def _chart(index: int, face: Face) -> tuple[str, go.Figure]:
     return title, emotion_figure(face)
 
 
+def _legend(face: Face) -> str:
+    if face.age_interval is None:
+        return ""
+    return (
+        " Four in five faces that look as old have an age in the range below the guess; "
+        "± is its mean error."
+    )
+
+
 def _photo_shower(analyzer: Analyzer) -> Callable[[str | None], tuple[Any, ...]]:
     nothing = (gr.skip(),) * 6
 
@@ -156,7 +165,7 @@ def _photo_shower(analyzer: Analyzer) -> Callable[[str | None], tuple[Any, ...]]
         count = "1 face" if len(faces) == 1 else f"{len(faces)} faces"
         stem = Path(path).stem
         return (
-            note(f"{count}, the largest first."),
+            note(f"{count}, the largest first.{_legend(faces[0])}"),
             shown,
             gr.update(visible=True),
             face_cards(image, faces),
