@@ -1,5 +1,7 @@
 """The whole path from a picture to its faces in one object."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,17 @@ from agegenderemo.dataset import CROP_SIZE
 from agegenderemo.detection.align import align
 from agegenderemo.detection.mtcnn import FaceDetector
 from agegenderemo.detection.quality import doubts, measure_quality
-from agegenderemo.images import ImageLike, RGBImage, load_image
+from agegenderemo.images import ImageLike, RGBImage, iou, load_image
 from agegenderemo.predictor import Predictor
 from agegenderemo.records import Detection, Face
+from agegenderemo.tracking import Tracks, follow, look_of
 
 _BATCH = 64  # faces at once: bounds the memory of a crowd
 _LIVE_SIDE = 320  # pixels: the copy of a frame that is searched
 _LIVE_MIN_FACE = 30  # pixels of that copy
+_LIVE_FACES = 8  # of a frame are read
+_SEARCH_EVERY = 0.5  # seconds
+_SAME = 0.3  # overlap of two boxes of one face
 
 
 class Analyzer:
@@ -59,25 +65,69 @@ class Analyzer:
         Raises ImageError with one sentence for people when it cannot be read.
         """
         picture = load_image(image)
-        return self._read(picture, self._detector.detect(picture), mirror=True)
+        found = self._detector.detect(picture)
+        faces = []
+        for start in range(0, len(found), _BATCH):
+            batch = found[start : start + _BATCH]
+            faces += self._read(picture, batch, self._crops(picture, batch), mirror=True)
+        return faces
 
-    def analyze_frame(self, frame: RGBImage) -> list[Face]:
-        """Every face of a video frame, RGB uint8 H×W×3, searched on a small copy to be fast."""
+    def follow(
+        self, frame: RGBImage, tracks: Tracks, now: float
+    ) -> tuple[Tracks, list[tuple[int, Face]]]:
+        """The faces of the next video frame, RGB uint8 H×W×3, each with the number of its person.
+
+        ``tracks`` is the state of the stream, `Tracks()` at first, and comes back renewed; ``now``
+        is in seconds of a clock that only goes forward. Known faces are followed; the whole frame
+        is searched, on a small copy, only from time to time and when a face is lost.
+        """
         # One thread a request is steadier than two when several viewers share two cores. A thread
         # keeps the number that it was given; those started later inherit it.
         torch.set_num_threads(1)
-        faces = self._detector.detect(frame, min_face_size=_LIVE_MIN_FACE, max_side=_LIVE_SIDE)
-        return self._read(frame, faces, mirror=False)
+        followed = self._detector.refine(frame, tracks.expected(now))
+        detections = _distinct([d for d in followed if d is not None])
+        if len(detections) < max(1, len(followed)) or now - tracks.searched >= _SEARCH_EVERY:
+            found = self._detector.detect(frame, min_face_size=_LIVE_MIN_FACE, max_side=_LIVE_SIDE)
+            # Followed ones first: their landmarks come from the sharper picture.
+            detections = _distinct([*detections, *found])
+            tracks = replace(tracks, searched=now)
+        detections = detections[:_LIVE_FACES]
+        crops = self._crops(frame, detections)
+        faces = self._read(frame, detections, crops, mirror=False)
+        looks = [look_of(crop) for crop in crops]
+        return follow(tracks, faces, looks, now, self.predictor.calibration)
 
-    def _read(self, picture: RGBImage, detections: list[Detection], *, mirror: bool) -> list[Face]:
-        faces = []
+    def _crops(self, picture: RGBImage, detections: list[Detection]) -> list[RGBImage]:
+        framing = self.predictor.input.framing
+        return [align(picture, d.landmarks, CROP_SIZE, framing) for d in detections]
+
+    def _read(
+        self,
+        picture: RGBImage,
+        detections: list[Detection],
+        crops: list[RGBImage],
+        *,
+        mirror: bool,
+    ) -> list[Face]:
+        if not detections:
+            return []
         height, width = picture.shape[:2]
         framing = self.predictor.input.framing
-        for start in range(0, len(detections), _BATCH):
-            batch = detections[start : start + _BATCH]
-            crops = np.stack([align(picture, d.landmarks, CROP_SIZE, framing) for d in batch])
-            answers = self.predictor.predict(torch.from_numpy(crops), mirror=mirror)
-            for crop, detection, attributes in zip(crops, batch, answers, strict=True):
-                quality = measure_quality(crop, detection.landmarks, width, height, framing)
-                faces.append(Face(detection, attributes, doubts(quality)))
-        return faces
+        answers = self.predictor.predict(torch.from_numpy(np.stack(crops)), mirror=mirror)
+        return [
+            Face(
+                detection,
+                given,
+                doubts(measure_quality(crop, detection.landmarks, width, height, framing)),
+            )
+            for crop, detection, given in zip(crops, detections, answers, strict=True)
+        ]
+
+
+def _distinct(detections: Sequence[Detection]) -> list[Detection]:
+    """Without those that cover an earlier one."""
+    kept: list[Detection] = []
+    for face in detections:
+        if all(iou(face.box, other.box) < _SAME for other in kept):
+            kept.append(face)
+    return kept

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from agegenderemo.records import Attributes
+
 LEVEL = 0.8
 """Share of faces whose true age an interval is meant to hold."""
 GENDER_GOAL = 0.97
@@ -73,6 +75,18 @@ class Calibration:
     def expected_error(self, age: float) -> float:
         """Mean absolute error, in years, of faces with this predicted age."""
         return float(np.interp(age, self.ages, self.error))
+
+    def attributes(self, age: float, male: float, emotions: tuple[float, ...]) -> Attributes:
+        """The answer with its error bars; probabilities are after their temperatures."""
+        return Attributes(
+            age,
+            male,
+            emotions,
+            self.interval(age),
+            self.expected_error(age),
+            max(male, 1 - male) >= self.gender_threshold,
+            max(emotions) >= self.emotion_threshold,
+        )
 
     def male(self, probability: float) -> float:
         """The probability of male after its temperature."""

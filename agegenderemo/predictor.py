@@ -55,13 +55,4 @@ def _attributes(
 ) -> Attributes:
     if calibration is None:
         return Attributes(age, male, emotions)
-    male, emotions = calibration.male(male), calibration.emotions(emotions)
-    return Attributes(
-        age,
-        male,
-        emotions,
-        calibration.interval(age),
-        calibration.expected_error(age),
-        max(male, 1 - male) >= calibration.gender_threshold,
-        max(emotions) >= calibration.emotion_threshold,
-    )
+    return calibration.attributes(age, calibration.male(male), calibration.emotions(emotions))

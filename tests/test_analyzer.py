@@ -12,6 +12,7 @@ from agegenderemo.dataset import CROP_SIZE
 from agegenderemo.detection.align import align
 from agegenderemo.images import ImageError, iou, load_image
 from agegenderemo.predictor import Predictor
+from agegenderemo.tracking import Tracks
 
 
 def test_every_kind_of_image_gives_the_same_faces(analyzer: Analyzer, examples: Path) -> None:
@@ -37,12 +38,13 @@ def test_live_frames_are_read_like_photos(analyzer: Analyzer, examples: Path) ->
     photo = Image.open(examples / "astronaut.jpg").resize((480, 480))
     frame = np.zeros((480, 640, 3), np.uint8)
     frame[:, 80:560] = np.asarray(photo)
-    (live,) = analyzer.analyze_frame(frame)
+    _, ((number, live),) = analyzer.follow(frame, Tracks(), 0.0)
     (still,) = analyzer.analyze(frame)
     assert iou(live.box, still.box) > 0.8
     assert live.gender == still.gender
     assert abs(live.age - still.age) < 8
-    assert analyzer.analyze_frame(np.zeros((480, 640, 3), np.uint8)) == []
+    assert number == 1
+    assert analyzer.follow(np.zeros((480, 640, 3), np.uint8), Tracks(), 0.0)[1] == []
 
 
 def test_threads_may_share_an_analyzer(analyzer: Analyzer, examples: Path) -> None:

@@ -17,6 +17,7 @@ from PIL import Image
 from agegenderemo.images import load_image
 from agegenderemo.labels import EMOTIONS
 from agegenderemo.results import CSV_FIELDS
+from agegenderemo.tracking import Tracks
 from agegenderemo.web import about, batch, live, photo
 from agegenderemo.web.downloads import csv_text
 from agegenderemo.web.options import launch_options
@@ -324,10 +325,18 @@ def _data_url(image, kind="JPEG"):
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
+VIEWER = "a-viewer-of-the-tests"
+
+
+def read_frames(analyzer, viewers=None):
+    read = live.frame_reader(analyzer, live.Viewers() if viewers is None else viewers)
+    return lambda frame, viewer=VIEWER: read({"viewer": viewer, "frame": frame})
+
+
 def test_a_live_frame_is_read_and_nothing_is_written(server, analyzer, tmp_path, monkeypatch):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     frame = Image.fromarray(load_image(ASTRONAUT)).resize((480, 480))
-    reply = live.frame_reader(analyzer)(_data_url(frame))
+    reply = read_frames(analyzer)(_data_url(frame))
     assert (reply["width"], reply["height"]) == (480, 480)
     assert len(reply["faces"]) == 1
     assert json.loads(json.dumps(reply)) == reply
@@ -335,7 +344,7 @@ def test_a_live_frame_is_read_and_nothing_is_written(server, analyzer, tmp_path,
 
 
 def test_bad_frames_are_refused_before_decoding(analyzer, monkeypatch):
-    read = live.frame_reader(analyzer)
+    read = read_frames(analyzer)
     prefix = "data:image/jpeg;base64,"
     monkeypatch.setattr(live.np, "array", pytest.fail)
     cases = {
@@ -355,15 +364,54 @@ def test_bad_frames_are_refused_before_decoding(analyzer, monkeypatch):
 def test_a_truncated_frame_is_refused(analyzer):
     whole = _data_url(Image.fromarray(load_image(ASTRONAUT)))
     half = whole[: len(whole) // 8 * 4 + 3]  # the prefix has 23 characters, so whole groups of 4
-    assert "can be read" in live.frame_reader(analyzer)(half)["error"]
+    assert "can be read" in read_frames(analyzer)(half)["error"]
 
 
 def test_live_calls_wait_their_turn(analyzer, monkeypatch):
     monkeypatch.setattr(live, "FRAMES_AT_ONCE", 0)
     monkeypatch.setattr(live, "WAIT_SECONDS", 0.01)
-    reply = live.frame_reader(analyzer)("x")
+    reply = read_frames(analyzer)("x")
     assert reply["busy"]
     assert "busy" in reply["error"]
+
+
+def test_live_messages_must_name_their_viewer(analyzer):
+    read = live.frame_reader(analyzer, live.Viewers())
+    for message in (None, "x", [], {}, {"viewer": 7}, {"viewer": "short"}, {"viewer": "x" * 65}):
+        assert "viewer" in read(message)["error"]
+
+
+def test_a_viewer_keeps_the_person_and_leaves(analyzer):
+    viewers = live.Viewers()
+    read = read_frames(analyzer, viewers)
+    frame = _data_url(Image.fromarray(load_image(ASTRONAUT)))
+    numbers = [read(frame)["faces"][0]["person"] for _ in range(3)]
+    assert numbers == [1, 1, 1]
+    assert read(frame, "another-viewer")["faces"][0]["person"] == 1
+    assert len(viewers) == 2
+    assert live.frame_reader(analyzer, viewers)({"viewer": VIEWER}) == {"faces": []}
+    assert len(viewers) == 1
+
+
+def test_a_viewer_has_one_frame_under_way():
+    viewers = live.Viewers()
+    with viewers.turn(VIEWER, 0.0), viewers.turn("another-viewer", 0.0):
+        with pytest.raises(live.FrameError) as refused, viewers.turn(VIEWER, 0.0):
+            pass
+        assert refused.value.busy
+    with viewers.turn(VIEWER, 0.0):
+        pass
+
+
+def test_viewers_who_left_cost_nothing():
+    viewers = live.Viewers(most=3)
+    for number in range(10):
+        with viewers.turn(f"viewer-{number}", 0.0) as keep:
+            keep(Tracks(searched=0.0))
+    assert len(viewers) == 3
+    with viewers.turn("viewer-9", live.STATE_SECONDS + 1.0) as keep:
+        assert keep(None) == Tracks(searched=0.0)  # its own state stays while it is here
+        assert len(viewers) == 1
 
 
 def test_live_over_http(server):
@@ -372,7 +420,8 @@ def test_live_over_http(server):
     call = {"component_id": component["id"], "fn_name": "read_frame", "session_hash": "test"}
     url = f"{server}gradio_api/component_server/"
     frame = _data_url(Image.fromarray(load_image(ASTRONAUT)))
-    reply = httpx.post(url, json={**call, "data": frame}).json()
+    message = {"viewer": VIEWER, "frame": frame}
+    reply = httpx.post(url, json={**call, "data": message}).json()
     assert len(reply["faces"]) == 1
     large = json.dumps({**call, "data": "x" * 10**6}).encode()
     assert httpx.post(url, content=large).status_code == 413

@@ -20,7 +20,7 @@ LEARN = (
     "recipes",
     "pool",
 )
-USE = ("preparation", "fairness", "evaluation", "training", "analyzer", "pipeline")
+USE = ("preparation", "fairness", "evaluation", "training", "tracking", "analyzer", "pipeline")
 SHOW = ("palette", "results", "tables", "charts", "figures", "drawing", "web")
 ENTRY = ("cli", "__main__", "app", "train")
 ORDER = GROUND + PARTS + LEARN + USE + SHOW + ENTRY

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from facenet_pytorch import MTCNN
-from facenet_pytorch.models.utils.detect_face import detect_face
+from facenet_pytorch.models.utils.detect_face import bbreg, detect_face, imresample, pad, rerec
 from numpy.typing import NDArray
 
 from agegenderemo.images import RGBImage, shrink
 from agegenderemo.records import Box, Detection, Landmarks
 
 _PYRAMID_FACTOR = 0.709
+_LAST_THRESHOLD = 0.7  # of the last network, as the library has it
 _SMALLEST_FACE = 12  # pixels: the window of the first network
 
 
@@ -78,6 +79,43 @@ class FaceDetector:
             ]
             results.append(sorted(faces, key=lambda face: face.area, reverse=True))
         return results
+
+    def refine(self, image: RGBImage, boxes: Sequence[Box]) -> list[Detection | None]:
+        """The face near each box, by MTCNN's last stage alone; None where none is seen.
+
+        Follows a face from frame to frame at a small part of the cost of a search.
+        """
+        if not boxes:
+            return []
+        height, width = image.shape[:2]
+        squares = rerec(torch.tensor(boxes, dtype=torch.float32))
+        tops, bottoms, lefts, rights = pad(squares, width, height)
+        found: list[Detection | None] = [None] * len(boxes)
+        inside = [i for i in range(len(boxes)) if bottoms[i] > tops[i] and rights[i] > lefts[i]]
+        if not inside:
+            return found
+        views = [
+            imresample(
+                torch.from_numpy(image[tops[i] - 1 : bottoms[i], lefts[i] - 1 : rights[i]])
+                .permute(2, 0, 1)[None]
+                .float(),
+                (48, 48),
+            )
+            for i in inside
+        ]
+        with torch.inference_mode():
+            out = self._nets.onet(((torch.cat(views) - 127.5) / 128).to(self._device))
+        shifts, points, scores = (part.cpu() for part in out)
+        refined = bbreg(squares[inside].clone(), shifts).numpy()
+        for row, i in enumerate(inside):
+            score = float(scores[row, 1])
+            if score < _LAST_THRESHOLD:
+                continue
+            corner = squares[i, :2].numpy()
+            size = (squares[i, 2:] - squares[i, :2]).numpy() + 1
+            five = points[row].numpy().reshape(2, 5).T * size + corner - 1
+            found[i] = _detection(np.append(refined[row], score), five, 1.0, width, height)
+        return found
 
     def _search(
         self, batch: NDArray[np.uint8], min_face_size: int

@@ -5,6 +5,9 @@ const JPEG_QUALITY = 0.8;
 const REPLY_TIMEOUT = 10000; // ms
 const RETRY_DELAY = 1000; // ms between attempts while the server is gone
 const MAX_CARDS = 8;
+const RIBBON_SECONDS = 30;
+const RIBBON_STEP = 250; // ms a column
+const AGE_STICKS = 0.7; // years that an age moves before another whole number is shown
 const NO_FACE_AFTER = 5; // empty replies in a row before saying so
 
 const find = (id) => element.querySelector("#" + id);
@@ -16,16 +19,22 @@ const status = find("live-status");
 const toggle = find("live-toggle");
 const mirror = find("live-mirror");
 const cameras = find("live-camera");
+const freezer = find("live-freeze");
+const savers = [find("live-save-picture"), find("live-save-json")];
 const list = find("live-faces");
 const template = find("live-card");
 const emptyHint = list.querySelector(".live-empty");
 const frame = document.createElement("canvas");
 
+const viewer = [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16)).join("-");
+
 let stream = null;
 let run = 0; // grows with every start and stop: an older loop sees it and ends
 let slots = []; // {id, face, card}: a face keeps its slot from frame to frame
 let selected = null; // id of a slot
-let nextId = 1;
+let frozen = false;
+let last = null; // the reply that is shown
+const pasts = new Map(); // person -> [{time, emotions}] of the last thirty seconds
 let frames = 0;
 let emptyReplies = 0;
 let interval = 0; // ms, running means
@@ -91,11 +100,14 @@ async function start() {
 function stop() {
   run += 1;
   stream?.getTracks().forEach((track) => track.stop());
-  stream = null;
   video.srcObject = null;
+  if (stream) Promise.resolve(server.read_frame({ viewer })).catch(() => {}); // we left
+  stream = null;
   interval = roundTrip = lastReply = emptyReplies = 0;
   toggle.textContent = "Start camera";
   status.textContent = "Frames are read in memory and never kept.";
+  freeze(false);
+  pasts.clear();
   setState("idle", "The camera is off.");
   showFaces([]);
   overlay.width = 0; // clears it
@@ -153,13 +165,17 @@ async function readFrames(mine) {
     await newFrame();
     if (mine !== run) return;
     if (!element.isConnected) return stop();
+    if (frozen) {
+      await sleep(100);
+      continue;
+    }
     if (!video.offsetParent || !video.videoWidth) {
       await sleep(200); // another tab of the page is open
       continue;
     }
     const sent = performance.now();
     const reply = await Promise.race([
-      Promise.resolve(server.read_frame(grab())).catch(() => undefined),
+      Promise.resolve(server.read_frame({ viewer, frame: grab() })).catch(() => undefined),
       sleep(REPLY_TIMEOUT),
     ]);
     if (mine !== run) return;
@@ -189,7 +205,10 @@ function accept(reply, spent) {
     "running",
     emptyReplies >= NO_FACE_AFTER ? "No face is seen. Look at the camera, in good light." : "",
   );
+  last = reply;
+  freezer.hidden = false;
   showFaces(reply.faces);
+  remember(reply.faces, now);
   draw(reply.width, reply.height);
   root.dataset.frames = frames;
   if (interval) {
@@ -201,29 +220,16 @@ function accept(reply, spent) {
 
 // ---------------------------------------------------------------- faces
 
-function overlap(a, b) {
-  const width = Math.min(a[2], b[2]) - Math.max(a[0], b[0]);
-  const height = Math.min(a[3], b[3]) - Math.max(a[1], b[1]);
-  if (width <= 0 || height <= 0) return 0;
-  const area = (box) => (box[2] - box[0]) * (box[3] - box[1]);
-  return (width * height) / (area(a) + area(b) - width * height);
-}
-
-// Each face takes over the slot of the last frame that it covers best: a selection stays with it.
+// The server says who is who: a face keeps its card, and a selection stays with it.
 function showFaces(faces) {
-  const free = new Set(slots);
+  const old = new Map(slots.map((slot) => [slot.id, slot]));
   slots = faces.slice(0, MAX_CARDS).map((face) => {
-    let best = null;
-    for (const slot of free) {
-      const score = overlap(slot.face.box, face.box);
-      if (score > 0.2 && score > (best?.score ?? 0)) best = { slot, score };
-    }
-    if (best) free.delete(best.slot);
-    const slot = best?.slot ?? { id: nextId++, card: newCard() };
+    const slot = old.get(face.person) ?? { id: face.person, card: newCard() };
+    old.delete(face.person);
     slot.face = face;
     return slot;
   });
-  free.forEach((slot) => slot.card.remove());
+  old.forEach((slot) => slot.card.remove());
   if (!slots.some((slot) => slot.id === selected)) selected = slots[0]?.id ?? null;
   emptyHint.hidden = slots.length > 0;
   slots.forEach((slot) => fill(slot));
@@ -244,7 +250,8 @@ function fill(slot) {
   card.dataset.face = slot.id;
   card.classList.toggle("selected", slot.id === selected);
   card.setAttribute("aria-pressed", slot.id === selected);
-  card.querySelector(".live-age").textContent = face.age.toFixed(0);
+  if (!(Math.abs(face.age - slot.age) <= AGE_STICKS)) slot.age = Math.round(face.age);
+  card.querySelector(".live-age").textContent = slot.age;
   card.querySelector(".live-rest").textContent =
     slot.id === selected
       ? "years · " + gender(face) + " " + percent(face.gender_probability) + " · " + emotion(face)
@@ -266,6 +273,85 @@ function fill(slot) {
 function select(id) {
   selected = id;
   slots.forEach((slot) => fill(slot));
+  drawRibbon();
+}
+
+// ---------------------------------------------------------------- the last thirty seconds
+
+function remember(faces, now) {
+  let grew = false;
+  for (const face of faces) {
+    const past = pasts.get(face.person) ?? pasts.set(face.person, []).get(face.person);
+    if (past.length && now - past.at(-1).time < RIBBON_STEP) continue;
+    past.push({ time: now, emotions: face.emotions });
+    grew = true;
+  }
+  if (!grew) return;
+  for (const [person, past] of pasts) {
+    while (past.length && now - past[0].time > 1000 * RIBBON_SECONDS) past.shift();
+    if (!past.length) pasts.delete(person);
+  }
+  drawRibbon();
+}
+
+// A column a moment, the emotions stacked in it from the bottom; a gap where nobody was seen.
+function drawRibbon() {
+  const ribbon = slots.find((slot) => slot.id === selected)?.card.querySelector(".live-ribbon");
+  const past = pasts.get(selected);
+  if (!ribbon || !past?.length) return;
+  const pen = ribbon.getContext("2d");
+  pen.clearRect(0, 0, ribbon.width, ribbon.height);
+  const now = past.at(-1).time;
+  const column = (ribbon.width * RIBBON_STEP) / (1000 * RIBBON_SECONDS);
+  for (const { time, emotions } of past) {
+    const x = ribbon.width * (1 - (now - time) / (1000 * RIBBON_SECONDS)) - column;
+    let bottom = ribbon.height;
+    for (const [name, share] of Object.entries(emotions)) {
+      pen.fillStyle = colorsOf(name).backgroundColor;
+      pen.fillRect(x, bottom - share * ribbon.height, column + 0.5, share * ribbon.height);
+      bottom -= share * ribbon.height;
+    }
+  }
+}
+
+// ---------------------------------------------------------------- freeze and save
+
+function freeze(wanted) {
+  frozen = wanted;
+  freezer.textContent = frozen ? "Go on" : "Freeze";
+  freezer.setAttribute("aria-pressed", frozen);
+  freezer.hidden = !stream;
+  savers.forEach((button) => (button.hidden = !frozen));
+  if (!stream) return;
+  if (frozen) video.pause();
+  else video.play();
+}
+
+function save(blob, suffix) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = "agegenderemo-" + new Date().toISOString().slice(0, 19).replaceAll(":", "-") + suffix;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+// The frame that was read and what is drawn over it, as on the page.
+function savePicture() {
+  const picture = document.createElement("canvas");
+  picture.width = overlay.width;
+  picture.height = overlay.height;
+  const pen = picture.getContext("2d");
+  pen.save();
+  if (mirror.checked) pen.setTransform(-1, 0, 0, 1, picture.width, 0);
+  pen.drawImage(frame, 0, 0, picture.width, picture.height);
+  pen.restore();
+  pen.drawImage(overlay, 0, 0);
+  picture.toBlob((blob) => save(blob, ".png"), "image/png");
+}
+
+function saveJson() {
+  const { width, height, faces } = last;
+  save(new Blob([JSON.stringify({ width, height, faces }, null, 1)], { type: "application/json" }), ".json");
 }
 
 // Colours come from the bars, so that Python's palette stays the only one.
@@ -296,7 +382,7 @@ function draw(width, height) {
     pen.strokeStyle = pen.fillStyle = colors.backgroundColor;
     pen.lineWidth = ((slot.id === selected ? 4 : 2) * size) / 14;
     pen.strokeRect(x1, y1, x2 - x1, y2 - y1);
-    const age = face.age.toFixed(0);
+    const age = slot.age;
     const text = slot.id === selected ? age + " · " + gender(face) + " · " + emotion(face) : age;
     const w = pen.measureText(text).width + size;
     const h = size * 1.7;
@@ -312,6 +398,9 @@ function draw(width, height) {
 
 toggle.addEventListener("click", () => (stream || root.dataset.state === "starting" ? stop() : start()));
 cameras.addEventListener("change", start);
+freezer.addEventListener("click", () => freeze(!frozen));
+savers[0].addEventListener("click", savePicture);
+savers[1].addEventListener("click", saveJson);
 mirror.addEventListener("change", () => {
   video.classList.toggle("mirrored", mirror.checked);
   if (overlay.width) draw(frame.width, frame.height);

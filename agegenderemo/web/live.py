@@ -1,11 +1,13 @@
-"""Live: the browser sends one small JPEG at a time and gets the faces back."""
+"""Live: the browser sends one small JPEG at a time and gets the people in it back."""
 
 import base64
 import binascii
 import io
 import threading
 import time
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +19,26 @@ from agegenderemo.analyzer import Analyzer
 from agegenderemo.images import RGBImage
 from agegenderemo.labels import EMOTIONS
 from agegenderemo.palette import EMOTION_COLORS, text_on
+from agegenderemo.tracking import Tracks
 
 MAX_FRAME_BYTES = 300_000
 MAX_FRAME_WIDTH, MAX_FRAME_HEIGHT = 1280, 960
 FRAMES_AT_ONCE = 2
 WAIT_SECONDS = 1.0
+MAX_VIEWERS = 64
+STATE_SECONDS = 60  # after which a viewer who sends nothing is forgotten
 
 _PREFIX = "data:image/jpeg;base64,"
 _HERE = Path(__file__).parent
 
 
 class FrameError(ValueError):
-    """A frame that is refused; the message is a sentence for people."""
+    """A frame that is refused; the message is a sentence for people. ``busy`` frames may be sent
+    again."""
+
+    def __init__(self, message: str, *, busy: bool = False) -> None:
+        super().__init__(message)
+        self.busy = busy
 
 
 def decode_frame(data: object) -> RGBImage:
@@ -56,35 +66,104 @@ def decode_frame(data: object) -> RGBImage:
         raise FrameError("The frame is not a JPEG that can be read.") from error
 
 
-def frame_reader(analyzer: Analyzer) -> Callable[[object], dict[str, Any]]:
-    """The function behind the Live page: a frame in, ``{"width", "height", "ms", "faces"}`` out.
+class Viewers:
+    """The streams that are watched now: the state of each, and that it has one frame under way.
 
-    A refused frame, or one that finds all places taken, gets ``{"error": sentence, "busy": bool}``.
-    These calls do not go through gradio's queue, so they bound themselves.
+    Bounded, so that viewers who left cost nothing: the one unseen for longest makes room.
+    """
+
+    def __init__(self, most: int = MAX_VIEWERS) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._tracks: OrderedDict[str, Tracks] = OrderedDict()
+        self._busy: set[str] = set()
+
+    @contextmanager
+    def turn(self, viewer: str, now: float) -> Iterator[Callable[[Tracks | None], Tracks]]:
+        """Hold a viewer's stream. The context is a function that keeps a new state, or none, and
+        returns the state that is kept.
+
+        Raises FrameError when a frame of that viewer is under way already.
+        """
+        with self._lock:
+            if viewer in self._busy:
+                raise FrameError("The last frame is still being read.", busy=True)
+            self._busy.add(viewer)
+            for name, tracks in list(self._tracks.items()):
+                if now - tracks.last_seen() > STATE_SECONDS and name not in self._busy:
+                    del self._tracks[name]
+
+        def keep(fresh: Tracks | None) -> Tracks:
+            with self._lock:
+                if fresh is not None:
+                    self._tracks[viewer] = fresh
+                    self._tracks.move_to_end(viewer)
+                    while len(self._tracks) > self._most:
+                        self._tracks.popitem(last=False)
+                return self._tracks.get(viewer, Tracks())
+
+        try:
+            yield keep
+        finally:
+            with self._lock:
+                self._busy.discard(viewer)
+
+    def leave(self, viewer: str) -> None:
+        """Forget a viewer, who closed the page or stopped the camera."""
+        with self._lock:
+            self._tracks.pop(viewer, None)
+
+    def __len__(self) -> int:
+        return len(self._tracks)
+
+
+def frame_reader(analyzer: Analyzer, viewers: Viewers) -> Callable[[object], dict[str, Any]]:
+    """The function behind the Live page.
+
+    A message ``{"viewer": name, "frame": JPEG data URL}`` in, ``{"width", "height", "ms",
+    "faces"}`` out, each face with the ``person`` that it is. A message without a frame says that
+    the viewer left. A refused frame, or one that finds all places taken, gets
+    ``{"error": sentence, "busy": bool}``. These calls do not go through gradio's queue, so they
+    bound themselves.
     """
     places = threading.BoundedSemaphore(FRAMES_AT_ONCE)
 
-    def read_frame(data: object) -> dict[str, Any]:
-        if not places.acquire(timeout=WAIT_SECONDS):
-            return {"error": "The server is busy with other viewers.", "busy": True}
+    def read_frame(message: object) -> dict[str, Any]:
         try:
-            frame = decode_frame(data)
-            start = time.perf_counter()
-            faces = analyzer.analyze_frame(frame)
-            spent = 1000 * (time.perf_counter() - start)
+            viewer, parts = _parts(message)
+            if "frame" not in parts:
+                viewers.leave(viewer)
+                return {"faces": []}
+            with viewers.turn(viewer, time.monotonic()) as keep:
+                if not places.acquire(timeout=WAIT_SECONDS):
+                    raise FrameError("The server is busy with other viewers.", busy=True)
+                try:
+                    frame = decode_frame(parts["frame"])
+                    start = time.perf_counter()
+                    tracks, people = analyzer.follow(frame, keep(None), time.monotonic())
+                    spent = 1000 * (time.perf_counter() - start)
+                finally:
+                    places.release()
+                keep(tracks)
         except FrameError as error:
-            return {"error": str(error), "busy": False}
-        finally:
-            places.release()
+            return {"error": str(error), "busy": error.busy}
         height, width = frame.shape[:2]
         return {
             "width": width,
             "height": height,
             "ms": round(spent, 1),
-            "faces": [face.to_dict() for face in faces],
+            "faces": [{"person": number, **face.to_dict()} for number, face in people],
         }
 
     return read_frame
+
+
+def _parts(message: object) -> tuple[str, dict[str, Any]]:
+    if not isinstance(message, dict) or not isinstance(viewer := message.get("viewer"), str):
+        raise FrameError("A message must name its viewer.")
+    if not 8 <= len(viewer) <= 64:
+        raise FrameError("The name of a viewer must have 8 to 64 characters.")
+    return viewer, message
 
 
 def live_page(analyzer: Analyzer) -> None:
@@ -92,7 +171,7 @@ def live_page(analyzer: Analyzer) -> None:
     gr.HTML(
         html_template=_template(),
         js_on_load=(_HERE / "live.js").read_text(encoding="utf-8"),
-        server_functions=[frame_reader(analyzer)],
+        server_functions=[frame_reader(analyzer, Viewers())],
         apply_default_css=False,
         elem_id="live-page",
     )

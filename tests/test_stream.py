@@ -1,0 +1,133 @@
+"""The real path over made streams: real faces moved over a background, frame by frame."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from agegenderemo.analyzer import Analyzer
+from agegenderemo.images import RGBImage, iou, load_image
+from agegenderemo.records import Face
+from agegenderemo.tracking import Tracks
+
+RATE = 20  # frames a second
+Stream = Callable[[int], RGBImage]
+
+
+class Scene:
+    """Portraits, as tall as 240 pixels, on a plain noisy wall of 640×480."""
+
+    def __init__(self, examples: Path) -> None:
+        woman = Image.fromarray(load_image(examples / "astronaut.jpg")).crop((130, 0, 330, 240))
+        men = Image.fromarray(load_image(examples / "solvay-1927.jpg"))
+        self.portraits = {"woman": np.asarray(woman), "man": np.asarray(_largest(men))}
+        rng = np.random.default_rng(0)
+        self.wall = rng.normal(140, 4, (480, 640, 3))
+        self.noise = rng.normal(0, 4, (8, 480, 640, 3))
+
+    def frame(self, index: int, places: dict[str, tuple[float, float]]) -> RGBImage:
+        """Later places lie in front; another noise each frame."""
+        picture = self.wall.copy()
+        for name, (x, y) in places.items():
+            portrait = self.portraits[name]
+            height, width = portrait.shape[:2]
+            left, top = max(0, round(x)), max(0, round(y))
+            right, bottom = min(640, round(x) + width), min(480, round(y) + height)
+            if left < right and top < bottom:
+                picture[top:bottom, left:right] = portrait[
+                    top - round(y) : bottom - round(y), left - round(x) : right - round(x)
+                ]
+        return (picture + self.noise[index % 8]).clip(0, 255).astype(np.uint8)
+
+
+def _largest(picture: Image.Image) -> Image.Image:
+    from agegenderemo.detection.mtcnn import FaceDetector
+
+    x1, y1, x2, y2 = FaceDetector().detect(np.asarray(picture))[0].box
+    middle, height = (x1 + x2) / 2, y2 - y1
+    box = (middle - 0.9 * height, y1 - 0.5 * height, middle + 0.9 * height, y2 + 0.5 * height)
+    return picture.crop(tuple(map(round, box))).resize((216, 240), Image.Resampling.BICUBIC)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def scene(examples: Path) -> Scene:
+    return Scene(examples)
+
+
+def play(analyzer: Analyzer, stream: Stream, frames: int) -> list[dict[int, Face]]:
+    tracks, shown = Tracks(), []
+    for index in range(frames):
+        tracks, people = analyzer.follow(stream(index), tracks, index / RATE)
+        shown.append(dict(people))
+    return shown
+
+
+def test_a_still_face_in_noise_does_not_flicker(analyzer: Analyzer, scene: Scene) -> None:
+    shown = play(analyzer, lambda i: scene.frame(i, {"woman": (220, 120)}), 3 * RATE)
+    faces = [f[1] for f in shown]
+    settled = faces[RATE:]
+    assert np.std([f.age for f in settled]) <= 0.5
+    assert {f.gender for f in faces} == {"female"}
+    assert {f.emotion for f in settled} == {"happiness"}
+
+
+def test_a_moving_head_is_followed(analyzer: Analyzer, scene: Scene) -> None:
+    """Four head widths a second, to and fro: faster than anyone moves before a webcam."""
+
+    def x_at(i: int) -> float:
+        return 220 + 150 * float(np.sin(2 * np.pi * i / RATE / 2))
+
+    shown = play(analyzer, lambda i: scene.frame(i, {"woman": (x_at(i), 120)}), 2 * RATE)
+    assert {tuple(f) for f in shown} == {(1,)}
+    offsets = np.array([f[1].box[0] - x_at(i) for i, f in enumerate(shown)])
+    width = shown[0][1].box[2] - shown[0][1].box[0]
+    lag = np.abs(offsets - np.median(offsets))
+    assert lag.max() <= width / 10
+
+
+def test_people_who_cross_keep_their_numbers(analyzer: Analyzer, scene: Scene) -> None:
+    def stream(i: int) -> RGBImage:
+        t = i / (2 * RATE)
+        return scene.frame(i, {"man": (420 - 420 * t, 120), "woman": (420 * t, 120)})
+
+    shown = play(analyzer, stream, 2 * RATE)
+    first = {n: f.box[0] for n, f in shown[2].items()}
+    last = {n: f.box[0] for n, f in shown[-1].items()}
+    assert set(first) == set(last) == {1, 2}
+    assert all((first[n] < 250) == (last[n] > 250) for n in (1, 2))
+
+
+def test_someone_who_leaves_and_returns_is_known(analyzer: Analyzer, scene: Scene) -> None:
+    def stream(i: int) -> RGBImage:
+        here = i < RATE or i >= 3 * RATE
+        return scene.frame(i, {"woman": (120 if i < RATE else 320, 120)} if here else {})
+
+    shown = play(analyzer, stream, 4 * RATE)
+    assert {tuple(f) for f in shown if f} == {(1,)}
+    assert set(shown[-1]) == {1}
+    # Once she is gone, nobody is shown.
+    assert not any(shown[RATE : 3 * RATE])
+
+
+def test_a_newcomer_is_found_within_half_a_second(analyzer: Analyzer, scene: Scene) -> None:
+    arrival = 30
+
+    def stream(i: int) -> RGBImage:
+        newcomer = {"man": (380.0, 120.0)} if i >= arrival else {}
+        return scene.frame(i, {"woman": (60, 120), **newcomer})
+
+    shown = play(analyzer, stream, arrival + RATE)
+    first = next(i for i, f in enumerate(shown) if len(f) == 2)
+    assert arrival <= first <= arrival + RATE // 2 + 1
+    assert all(len(f) == 2 for f in shown[first:])
+
+
+def test_followed_boxes_are_those_of_a_search(analyzer: Analyzer, scene: Scene) -> None:
+    tracks = Tracks()
+    for index in range(8):
+        frame = scene.frame(index, {"woman": (220 + 4 * index, 120)})
+        tracks, ((_, followed),) = analyzer.follow(frame, tracks, index / RATE)
+    (searched,) = analyzer.analyze(frame)
+    assert iou(followed.box, searched.box) > 0.8
