@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from agegenderemo.dataset import CROP_SIZE
 from agegenderemo.detection.align import align
 from agegenderemo.detection.mtcnn import FaceDetector
 from agegenderemo.detection.quality import doubts, measure_quality
+from agegenderemo.export import onnx_engine
 from agegenderemo.images import ImageLike, RGBImage, iou, load_image
 from agegenderemo.predictor import Predictor
 from agegenderemo.records import Detection, Face
@@ -39,11 +40,17 @@ class Analyzer:
 
     @classmethod
     def from_checkpoint(
-        cls, path: str | Path | None = None, *, device: str | torch.device = "cpu"
+        cls,
+        path: str | Path | None = None,
+        *,
+        device: str | torch.device = "cpu",
+        engine: Literal["onnx", "torch"] = "onnx",
     ) -> "Analyzer":
         """Build from a checkpoint, by default the one that the repository ships.
 
-        Raises CheckpointError when it is missing or damaged.
+        ``engine`` reads the faces: ONNX Runtime, or PyTorch, which alone knows other devices.
+        Raises CheckpointError when the checkpoint is missing or damaged, and ParityError when the
+        engines disagree.
         """
         file = DEFAULT_CHECKPOINT if path is None else Path(path)
         checkpoint = load_checkpoint(file)
@@ -55,7 +62,10 @@ class Analyzer:
             "recipe": checkpoint.recipe,
             "figures": load_card(file),
         }
-        predictor = Predictor(checkpoint.model.to(device), checkpoint.input, checkpoint.calibration)
+        model = checkpoint.model.to(device)
+        on_cpu = torch.device(device).type == "cpu"
+        reader = onnx_engine(model, checkpoint.input) if engine == "onnx" and on_cpu else None
+        predictor = Predictor(model, checkpoint.input, checkpoint.calibration, reader)
         return cls(FaceDetector(device=device), predictor, card)
 
     def analyze(self, image: ImageLike) -> list[Face]:

@@ -85,6 +85,14 @@ def _parser() -> argparse.ArgumentParser:
     card.add_argument("--checkpoint", type=Path, metavar="FILE")
     card.set_defaults(run=_card)
 
+    export = commands.add_parser("export", help="write the network as an ONNX graph")
+    export.add_argument("--out", type=Path, required=True, metavar="FILE.onnx")
+    export.add_argument(
+        "--prepared", type=Path, help="folder of prepared sets: check both on 512 of their faces"
+    )
+    export.add_argument("--checkpoint", type=Path, metavar="FILE")
+    export.set_defaults(run=_export)
+
     calibrate = commands.add_parser(
         "calibrate", help="fit error bars and temperatures on held-out faces"
     )
@@ -417,6 +425,30 @@ def _calibrate(args: argparse.Namespace) -> int:
     )
     for name, value in found.to_dict().items():
         print(f"{name}: {value}")
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    import torch
+
+    from agegenderemo.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint, write_atomically
+    from agegenderemo.dataset import PreparedSet
+    from agegenderemo.export import OnnxEngine, check_parity, to_onnx
+    from agegenderemo.transforms import to_input
+
+    checkpoint = load_checkpoint(args.checkpoint or DEFAULT_CHECKPOINT)
+    graph = to_onnx(checkpoint.model, checkpoint.input)
+    folders = (
+        sorted(f.parent for f in args.prepared.glob("*/samples.jsonl")) if args.prepared else []
+    )
+    for folder in folders:
+        crops = PreparedSet.open(folder).crops
+        some = crops[:: max(1, len(crops) // 512)][:512]
+        faces = to_input(torch.from_numpy(some), checkpoint.input)
+        apart = check_parity(checkpoint.model, OnnxEngine(graph), faces)
+        shares = ", ".join(f"{name} {share:.1e}" for name, share in apart.items())
+        print(f"{folder.name}, {len(some)} faces: largest difference over range: {shares}")
+    write_atomically(args.out, graph)
     return 0
 
 

@@ -1,5 +1,7 @@
 """From aligned crops to what the network says of them."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -8,19 +10,33 @@ from agegenderemo.models import MultiTaskNet
 from agegenderemo.records import Attributes, InputSpec
 from agegenderemo.transforms import to_input
 
+Answers = tuple[Tensor, Tensor, Tensor]
+"""Ages in years (N), logits of male (N) and of the emotions (N×8)."""
+
+Engine = Callable[[Tensor], Answers]
+"""What reads N×3×S×S normalised float32 faces on the CPU."""
+
 
 class Predictor:
     """A network with its preprocessing. Safe to share between threads: it only reads weights."""
 
     def __init__(
-        self, model: MultiTaskNet, input: InputSpec, calibration: Calibration | None = None
+        self,
+        model: MultiTaskNet,
+        input: InputSpec,
+        calibration: Calibration | None = None,
+        engine: Engine | None = None,
     ) -> None:
-        """Raises ValueError for a network without an emotion head."""
+        """``engine`` reads faces in place of the network, which then only says what it is.
+
+        Raises ValueError for a network without an emotion head.
+        """
         if model.emotion is None:
             raise ValueError("a network without an emotion head cannot be shown")
         self.model = model.eval().to(memory_format=torch.channels_last)
         self.input = input
         self.calibration = calibration
+        self._engine = engine
 
     @torch.inference_mode()
     def predict(self, crops: Tensor, *, mirror: bool = True) -> list[Attributes]:
@@ -32,7 +48,9 @@ class Predictor:
         if not len(crops):
             return []
         device = next(self.model.parameters()).device
-        x = to_input(crops, self.input).to(device)
+        x = to_input(crops, self.input)
+        if self._engine is None:
+            x = x.to(device)
         views = [self._read(view) for view in ((x, x.flip(3)) if mirror else (x,))]
         ages, male, emotions = (
             torch.stack(v).mean(dim=0).tolist() for v in zip(*views, strict=True)
@@ -44,10 +62,14 @@ class Predictor:
 
     def _read(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Ages, probabilities of male and of the emotions for N normalised faces."""
-        out = self.model(x)
-        assert out.emotion is not None
+        if self._engine is not None:
+            age, gender, emotion = self._engine(x)
+        else:
+            out = self.model(x)
+            assert out.emotion is not None
+            age, gender, emotion = out.age, out.gender, out.emotion
         # float64, so that eight rounded probabilities still sum to one
-        return out.age.double(), out.gender.double().sigmoid(), out.emotion.double().softmax(dim=1)
+        return age.double(), gender.double().sigmoid(), emotion.double().softmax(dim=1)
 
 
 def _attributes(

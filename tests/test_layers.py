@@ -20,7 +20,16 @@ LEARN = (
     "recipes",
     "pool",
 )
-USE = ("preparation", "fairness", "evaluation", "training", "tracking", "analyzer", "pipeline")
+USE = (
+    "preparation",
+    "fairness",
+    "evaluation",
+    "training",
+    "tracking",
+    "export",
+    "analyzer",
+    "pipeline",
+)
 SHOW = ("palette", "results", "tables", "charts", "figures", "drawing", "web")
 ENTRY = ("cli", "__main__", "app", "train")
 ORDER = GROUND + PARTS + LEARN + USE + SHOW + ENTRY

@@ -258,7 +258,7 @@ function fill(slot) {
       : "· " + gender(face) + " · " + emotion(face);
   card.querySelector(".live-range").textContent = face.age_interval
     ? "Most such faces: " + face.age_interval.map((v) => v.toFixed(0)).join(" to ") +
-      " years, ± " + face.age_error.toFixed(0) + " on average"
+      " years, ± " + face.age_error.toFixed(0)
     : "";
   card.querySelector(".live-hint").textContent = face.doubts.map((why) => HINTS[why]).join(" ");
   for (const bar of card.querySelectorAll(".bar")) {
@@ -302,9 +302,12 @@ function drawRibbon() {
   const pen = ribbon.getContext("2d");
   pen.clearRect(0, 0, ribbon.width, ribbon.height);
   const now = past.at(-1).time;
-  const column = (ribbon.width * RIBBON_STEP) / (1000 * RIBBON_SECONDS);
-  for (const { time, emotions } of past) {
-    const x = ribbon.width * (1 - (now - time) / (1000 * RIBBON_SECONDS)) - column;
+  const place = (time) => ribbon.width * (1 - (now - time) / (1000 * RIBBON_SECONDS));
+  for (const [i, { time, emotions }] of past.entries()) {
+    // Each column reaches back to the one before it, unless nobody was seen between.
+    const before = i ? past[i - 1].time : time - RIBBON_STEP;
+    const x = place(time - before > 4 * RIBBON_STEP ? time - RIBBON_STEP : before);
+    const column = place(time) - x;
     let bottom = ribbon.height;
     for (const [name, share] of Object.entries(emotions)) {
       pen.fillStyle = colorsOf(name).backgroundColor;
