@@ -176,8 +176,8 @@ def _age_bars(
     scores = np.sort(np.maximum(-residual / down, residual / up))
     rank = min(len(scores), math.ceil(LEVEL * (len(scores) + 1)))
     reach *= scores[rank - 1]
-    low = [round(max(0.0, k - r), 2) for k, r in zip(_KNOTS, reach[0], strict=True)]
-    high = [round(k + r, 2) for k, r in zip(_KNOTS, reach[1], strict=True)]
+    low = [round(max(0.0, float(k - r)), 2) for k, r in zip(_KNOTS, reach[0], strict=True)]
+    high = [round(float(k + r), 2) for k, r in zip(_KNOTS, reach[1], strict=True)]
     return tuple(low), tuple(high), tuple(error)
 
 

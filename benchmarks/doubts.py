@@ -8,6 +8,7 @@ are those of UTKFace's test split and FairFace's validation slice. Prints Markdo
 
 import argparse
 import itertools
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 from torchvision.transforms.functional import gaussian_blur
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from agegenderemo.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
 from agegenderemo.dataset import Origin, PreparedSet

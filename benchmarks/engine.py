@@ -8,12 +8,15 @@ multiplies matrices, on one thread. Prints a Markdown table.
 
 import argparse
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from agegenderemo.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
 from agegenderemo.export import onnx_engine

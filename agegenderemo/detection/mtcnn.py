@@ -94,15 +94,10 @@ class FaceDetector:
         inside = [i for i in range(len(boxes)) if bottoms[i] > tops[i] and rights[i] > lefts[i]]
         if not inside:
             return found
-        views = [
-            imresample(
-                torch.from_numpy(image[tops[i] - 1 : bottoms[i], lefts[i] - 1 : rights[i]])
-                .permute(2, 0, 1)[None]
-                .float(),
-                (48, 48),
-            )
-            for i in inside
-        ]
+        views = []
+        for i in inside:
+            view = image[tops[i] - 1 : bottoms[i], lefts[i] - 1 : rights[i]].astype(np.float32)
+            views.append(imresample(torch.from_numpy(view).permute(2, 0, 1)[None], (48, 48)))
         with torch.inference_mode():
             out = self._nets.onet(((torch.cat(views) - 127.5) / 128).to(self._device))
         shifts, points, scores = (part.cpu() for part in out)

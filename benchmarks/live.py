@@ -1,0 +1,349 @@
+"""The Live page as a viewer has it, and where the time of a frame goes.
+
+Chromium, headless and on the same machine, plays a film of real faces as its camera; the figures
+are medians over several runs. Prints Markdown tables.
+
+    python benchmarks/live.py
+"""
+
+import argparse
+import base64
+import io
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import torch
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from browser import CHROMIUM, FLAGS, App, free_port, running_app
+
+from agegenderemo.analyzer import Analyzer
+from agegenderemo.dataset import CROP_SIZE
+from agegenderemo.detection.align import align
+from agegenderemo.detection.mtcnn import FaceDetector
+from agegenderemo.detection.quality import measure_quality
+from agegenderemo.images import RGBImage
+from agegenderemo.tracking import Tracks, look_of
+from agegenderemo.web.live import decode_frame
+
+ROOT = Path(__file__).resolve().parents[1]
+FACE = (130, 0, 330, 240)  # of the astronaut: her face with some air
+PANEL = 30  # frames of a film, at 30 a second
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--viewers", type=int, default=8)
+    parser.add_argument("--frames", type=int, default=10_000, help="of all viewers together")
+    args = parser.parse_args()
+    if CHROMIUM is None:
+        sys.exit("Chromium is not installed.")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        films = {count: _film(folder / f"{count}.y4m", count) for count in (1, 4)}
+        _stages()
+        _start_up(folder)
+        rates = _end_to_end(folder, films, args.runs, args.seconds)
+        _plain(films[1], rates[1], args.runs, args.seconds)
+        _load(folder, args.viewers, args.frames)
+
+
+# ------------------------------------------------------------------ films
+
+
+def _picture(count: int, shift: float) -> Image.Image:
+    """640×480 with one large face, or with several smaller ones, moved right by some pixels."""
+    face = Image.open(ROOT / "examples" / "astronaut.jpg").convert("RGB").crop(FACE)
+    canvas = Image.new("RGB", (640, 480), (140, 140, 140))
+    if count == 1:
+        canvas.paste(face.resize((360, 432)), (round(120 + shift), 30))
+    for index in range(count if count > 1 else 0):
+        canvas.paste(face.resize((180, 216)), (
+            round(60 + 320 * (index % 2) + shift), 15 + 235 * (index // 2)
+        ))  # fmt: skip
+    return canvas
+
+
+def _film(path: Path, count: int) -> Path:
+    """A y4m film for Chromium's fake camera: the faces go to and fro."""
+    with path.open("wb") as film:
+        film.write(b"YUV4MPEG2 W640 H480 F30:1 Ip A1:1 C420jpeg\n")
+        for i in range(PANEL):
+            frame = _picture(count, 40 * np.sin(2 * np.pi * i / PANEL)).convert("YCbCr")
+            y, cb, cr = (np.asarray(channel) for channel in frame.split())
+            film.write(b"FRAME\n" + y.tobytes() + cb[::2, ::2].tobytes() + cr[::2, ::2].tobytes())
+    return path
+
+
+def _jpeg(count: int, shift: float = 0.0) -> str:
+    stream = io.BytesIO()
+    _picture(count, shift).save(stream, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+# ------------------------------------------------------------------ stages
+
+
+def _stages() -> None:
+    """Where the server's time goes, part by part, on one thread."""
+    torch.set_num_threads(1)
+    analyzer, detector = Analyzer.from_checkpoint(), FaceDetector()
+    print("\n| one thread, ms | 1 face | 4 faces |\n| --- | --- | --- |")
+    table: dict[str, list[float]] = {}
+    for count in (1, 4):
+        data = _jpeg(count)
+        frame: RGBImage = decode_frame(data)
+        found = detector.detect(frame, min_face_size=30, max_side=320)
+        assert len(found) == count, f"{len(found)} faces were found instead of {count}"
+        boxes = [face.box for face in found]
+        crops = [align(frame, face.landmarks, CROP_SIZE) for face in found]
+        batch = torch.from_numpy(np.stack(crops))
+        tracks, _ = analyzer.follow(frame, Tracks(), 0.0)
+        parts: dict[str, Callable[[], object]] = {
+            "decode the frame": lambda: decode_frame(data),  # noqa: B023
+            "follow the faces (last MTCNN stage)": lambda: detector.refine(frame, boxes),  # noqa: B023
+            "align": lambda: [align(frame, f.landmarks, CROP_SIZE) for f in found],  # noqa: B023
+            "network": lambda: analyzer.predictor.predict(batch, mirror=False),  # noqa: B023
+            "quality and look": lambda: [
+                (measure_quality(c, f.landmarks, 640, 480), look_of(c))
+                for c, f in zip(crops, found, strict=True)  # noqa: B023
+            ],
+            "**a followed frame, all together**": lambda: analyzer.follow(frame, tracks, 0.03),  # noqa: B023
+            "search of the whole frame, twice a second": lambda: detector.detect(
+                frame,  # noqa: B023
+                min_face_size=30,
+                max_side=320,
+            ),
+        }
+        for name, call in parts.items():
+            table.setdefault(name, []).append(1000 * _median_time(call))
+    for name, times in table.items():
+        print(f"| {name} | " + " | ".join(f"{t:.1f}" for t in times) + " |")
+
+
+def _median_time(call: Callable[[], object], runs: int = 40) -> float:
+    times = []
+    for _ in range(runs + 3):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[3:])
+
+
+# ------------------------------------------------------------------ the page
+
+
+def _start_up(folder: Path) -> None:
+    app = App(_made(folder / "start"))
+    start = time.monotonic()
+    try:
+        app.start()
+        ready = time.monotonic() - start
+        start = time.monotonic()
+        reply = _poster(app)(_message(1))
+        first = time.monotonic() - start
+        assert len(reply["faces"]) == 1
+    finally:
+        app.stop()
+    print(f"\nPage ready after {ready:.1f} s, its first frame answered {first:.2f} s later.")
+
+
+def _end_to_end(
+    folder: Path, films: dict[int, Path], runs: int, seconds: float
+) -> dict[int, float]:
+    print("\n| live, 640×480 | frames a second | round trip, median | p95 |")
+    print("| --- | --- | --- | --- |")
+    rates = {}
+    with running_app(_made(folder / "live")) as app:
+        for count, film in films.items():
+            figures = [_watch(app.url, film, count, seconds) for _ in range(runs)]
+            rate, middle, late = (
+                statistics.median(column) for column in zip(*figures, strict=True)
+            )
+            rates[count] = rate
+            print(
+                f"| {count} face{'s'[: count > 1]} | {rate:.1f} | {middle:.0f} ms | {late:.0f} ms |"
+            )
+    return rates
+
+
+@contextmanager
+def _page(film: Path) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    camera = [
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-video-capture={film}",
+    ]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *camera])
+        yield browser.new_context(viewport={"width": 1280, "height": 860}).new_page()
+        browser.close()
+
+
+def _watch(url: str, film: Path, count: int, seconds: float) -> tuple[float, float, float]:
+    """Frames a second, and the median and 95th percentile of their round trips in ms."""
+    frames = "() => Number(document.querySelector('#live').dataset.frames)"
+    with _page(film) as page:
+        page.goto(url)
+        page.evaluate("performance.setResourceTimingBufferSize(100000)")
+        page.click("#live-toggle")
+        page.wait_for_function(f"({frames})() >= 40", timeout=60_000)
+        page.wait_for_function(
+            f"document.querySelectorAll('.live-card').length === {count}", timeout=20_000
+        )
+        page.evaluate("performance.clearResourceTimings()")
+        before, start = page.evaluate(frames), time.monotonic()
+        page.wait_for_timeout(1000 * seconds)
+        rate = (page.evaluate(frames) - before) / (time.monotonic() - start)
+        trips = page.evaluate(
+            """() => performance.getEntriesByType('resource')
+            .filter(entry => entry.name.includes('component_server'))
+            .map(entry => entry.duration)"""
+        )
+    return rate, statistics.median(trips), float(np.quantile(trips, 0.95))
+
+
+def _plain(film: Path, ours: float, runs: int, seconds: float) -> None:
+    """The same analyzer behind gradio's own streaming parts."""
+    port = free_port()
+    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "PYTHONPATH": str(ROOT)}
+    program = ROOT / "benchmarks" / "plain_gradio.py"
+    quiet: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen([sys.executable, str(program)], env=environment, **quiet)
+    try:
+        url = f"http://127.0.0.1:{port}/"
+        _wait_for(url)
+        rate = statistics.median(_watch_plain(url, film, seconds) for _ in range(runs))
+    finally:
+        process.terminate()
+        process.wait()
+    print("\n| one face, 640×480 | frames a second |\n| --- | --- |")
+    print(f"| plain gradio: streamed picture in, annotated picture and chart out | {rate:.1f} |")
+    print(f"| this page | {ours:.1f} ({ours / rate:.1f} times) |")
+
+
+def _watch_plain(url: str, film: Path, seconds: float) -> float:
+    with _page(film) as page:
+        page.goto(url)
+        page.get_by_text("Click to Access Webcam").click()
+        page.locator("#camera video").wait_for(timeout=20_000)
+        page.locator(
+            "#camera button[aria-label*='stream' i], #camera .button-wrap button"
+        ).first.click()
+        page.locator("#answer img").wait_for(timeout=60_000)
+        page.evaluate(
+            """() => {
+            window.answers = 0;
+            new MutationObserver(() => { window.answers += 1; }).observe(
+                document.querySelector('#answer'),
+                {subtree: true, attributes: true, attributeFilter: ['src']});
+        }"""
+        )
+        page.wait_for_timeout(2000)
+        before, start = page.evaluate("window.answers"), time.monotonic()
+        page.wait_for_timeout(1000 * seconds)
+        return float((page.evaluate("window.answers") - before) / (time.monotonic() - start))
+
+
+# ------------------------------------------------------------------ many viewers
+
+
+def _load(folder: Path, viewers: int, frames: int) -> None:
+    """Viewers who each send the next frame when the last one is answered, without a browser."""
+    with running_app(_made(folder / "load")) as app:
+        counts = [0] * viewers
+        longest = [0.0] * viewers
+        memory = []
+        end = threading.Event()
+
+        def view(index: int) -> None:
+            post, name = _poster(app), uuid.uuid4().hex
+            pictures = [_message(1, shift, name) for shift in range(0, 40, 8)]
+            while not end.is_set():
+                start = time.monotonic()
+                reply = post(pictures[counts[index] % len(pictures)])
+                if "error" not in reply:
+                    counts[index] += 1
+                longest[index] = max(longest[index], time.monotonic() - start)
+
+        threads = [threading.Thread(target=view, args=(i,)) for i in range(viewers)]
+        for thread in threads:
+            thread.start()
+        start = time.monotonic()
+        while sum(counts) < frames:
+            time.sleep(0.5)
+            memory.append((sum(counts), _resident(app)))
+        spent = time.monotonic() - start
+        end.set()
+        for thread in threads:
+            thread.join()
+    tenth = next(used for done, used in memory if done >= frames / 10)
+    print(f"\n{viewers} viewers, {sum(counts):,} frames: each {min(counts) / spent:.1f} to "
+          f"{max(counts) / spent:.1f} frames a second, the longest wait {max(longest):.2f} s; "
+          f"memory {tenth:.0f} MiB after a tenth of the frames, {memory[-1][1]:.0f} MiB at the end."
+          )  # fmt: skip
+
+
+def _resident(app: App) -> float:
+    """MiB of memory that the app holds."""
+    assert app._process is not None
+    status = Path(f"/proc/{app._process.pid}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+
+def _message(count: int, shift: float = 0.0, viewer: str = "benchmark") -> dict[str, str]:
+    return {"viewer": viewer, "frame": _jpeg(count, shift)}
+
+
+def _poster(app: App) -> Callable[[dict[str, str]], dict[str, Any]]:
+    client = httpx.Client(timeout=60)
+    config = client.get(f"{app.url}config").json()
+    (component,) = (c for c in config["components"] if c["props"].get("elem_id") == "live-page")
+    call = {"component_id": component["id"], "fn_name": "read_frame", "session_hash": "benchmark"}
+    url = f"{app.url}gradio_api/component_server/"
+
+    def post(message: dict[str, str]) -> dict[str, Any]:
+        reply: dict[str, Any] = client.post(url, json={**call, "data": message}).json()
+        return reply
+
+    return post
+
+
+def _wait_for(url: str, timeout: float = 90) -> None:
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        try:
+            httpx.get(url, timeout=5)
+            return
+        except httpx.HTTPError:
+            time.sleep(0.2)
+    raise TimeoutError(f"{url} did not answer in {timeout} s")
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+if __name__ == "__main__":
+    main()
