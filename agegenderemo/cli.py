@@ -453,16 +453,10 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _card(args: argparse.Namespace) -> int:
-    from agegenderemo.checkpoint import DEFAULT_CHECKPOINT, load_card, write_atomically
-    from agegenderemo.tables import fill, history_table, tables
+    from agegenderemo.checkpoint import DEFAULT_CHECKPOINT, write_atomically
+    from agegenderemo.tables import card_tables, fill
 
-    path = args.checkpoint or DEFAULT_CHECKPOINT
-    made = tables(load_card(path))
-    for history in sorted(path.parent.glob(f"{path.stem}.history*.csv")):
-        with history.open(newline="") as file:
-            made[history.stem.removeprefix(f"{path.stem}.")] = history_table(
-                list(csv.DictReader(file))
-            )
+    made = card_tables(args.checkpoint or DEFAULT_CHECKPOINT)
     for page in args.pages:
         write_atomically(page, fill(page.read_text(encoding="utf-8"), made).encode())
     return 0

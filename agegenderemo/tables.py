@@ -3,11 +3,14 @@
 In Markdown a line ``<!-- table NAME -->`` stands above each; ``fill`` renews what follows it.
 """
 
+import csv
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from agegenderemo.checkpoint import load_card
 from agegenderemo.fairness import largest_gap
 from agegenderemo.labels import EMOTIONS
 
@@ -44,6 +47,17 @@ def tables(figures: dict[str, Any]) -> dict[str, Table]:
     }
     found = ((name, make(figures)) for name, make in made.items())
     return {name: table for name, table in found if table is not None and table.rows}
+
+
+def card_tables(checkpoint: Path) -> dict[str, Table]:
+    """The tables of what lies beside a checkpoint: its figures, and a ``NAME.history*.csv`` for
+    each of its runs."""
+    made = tables(load_card(checkpoint))
+    for history in sorted(checkpoint.parent.glob(f"{checkpoint.stem}.history*.csv")):
+        with history.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        made[history.stem.removeprefix(f"{checkpoint.stem}.")] = history_table(rows)
+    return made
 
 
 def history_table(history: Sequence[dict[str, str]]) -> Table:

@@ -25,9 +25,10 @@ def test_utkface(data_root: Path, tmp_path: Path) -> None:
     assert figures["gender_accuracy"] >= 0.895
     assert "emotion_accuracy_majority" not in figures
     assert sum(band["n"] for band in figures["bands"]) == 2456
-    card = load_card(DEFAULT_CHECKPOINT)["utkface"]
-    assert figures["age_mae"] == pytest.approx(card["age_mae"], abs=0.02)
-    assert figures["gender_accuracy"] == pytest.approx(card["gender_accuracy"], abs=0.002)
+    assert 0.78 <= figures["age_coverage"] <= 0.82
+    assert figures["gender_calibration_error"] <= 0.02
+    assert figures["gender_sure_accuracy"] >= 0.96
+    same_as_the_card("utkface", figures)
 
 
 def test_ferplus(data_root: Path, tmp_path: Path) -> None:
@@ -35,11 +36,18 @@ def test_ferplus(data_root: Path, tmp_path: Path) -> None:
     assert figures["emotion_n_majority"] == 3153
     assert figures["emotion_n_argmax"] == 3546
     assert figures["emotion_accuracy_majority"] >= 0.74
+    assert figures["emotion_calibration_error"] <= 0.02
+    assert figures["emotion_sure_accuracy"] >= 0.88
     assert "age_mae" not in figures
-    card = load_card(DEFAULT_CHECKPOINT)["ferplus"]
-    assert figures["emotion_accuracy_majority"] == pytest.approx(
-        card["emotion_accuracy_majority"], abs=0.003
-    )
+    same_as_the_card("ferplus", figures)
+
+
+def same_as_the_card(data: str, figures: dict[str, Any]) -> None:
+    """To a face or two: another CPU may round an answer on the edge the other way."""
+    card = load_card(DEFAULT_CHECKPOINT)[data]
+    for key, value in figures.items():
+        if isinstance(value, float):
+            assert card[key] == pytest.approx(value, abs=0.02 if "age_" in key else 0.002), key
 
 
 def test_solvay_has_28_men_and_marie_curie(analyzer: Analyzer, examples: Path) -> None:
