@@ -5,8 +5,12 @@ and three outputs: ``age`` (N, years), ``gender`` (N, logit of male) and ``emoti
 """
 
 import io
+import os
 import warnings
 from typing import cast
+
+# ONNX Runtime reads it when it is imported; without it, it would write and send usage reports.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import numpy as np
 import onnxruntime

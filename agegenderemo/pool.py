@@ -46,7 +46,14 @@ class Pool:
         generator = np.random.default_rng(seed)
         drawn = []
         for index, prepared in enumerate(self.sets):
-            own = generator.permutation(np.flatnonzero(self.set_index == index))
+            own = np.flatnonzero(self.set_index == index)
+            if np.ptp(self.weight[own]) == 0:
+                wanted = round(len(own) * shares[prepared.name])
+                while wanted > 0:
+                    drawn.append(generator.permutation(own)[:wanted])
+                    wanted -= len(own)
+                continue
+            own = generator.permutation(own)
             # Evenly spaced marks along the summed weights: a face of weight w is drawn w times,
             # rounded up or down at random, and as many faces in all as the share says.
             ends = np.cumsum(self.weight[own])
