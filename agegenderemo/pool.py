@@ -48,6 +48,7 @@ class Pool:
         for index, prepared in enumerate(self.sets):
             own = np.flatnonzero(self.set_index == index)
             if np.ptp(self.weight[own]) == 0:
+                # As before there were weights, so that older runs repeat to the last bit.
                 wanted = round(len(own) * shares[prepared.name])
                 while wanted > 0:
                     drawn.append(generator.permutation(own)[:wanted])
