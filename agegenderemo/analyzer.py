@@ -16,8 +16,8 @@ from agegenderemo.detection.quality import doubts, measure_quality
 from agegenderemo.export import onnx_engine
 from agegenderemo.images import ImageLike, RGBImage, iou, load_image
 from agegenderemo.predictor import Predictor
-from agegenderemo.records import Detection, Face
-from agegenderemo.tracking import Tracks, follow, look_of
+from agegenderemo.records import Attributes, Detection, Face
+from agegenderemo.tracking import Glimpse, Tracks, due, follow, look_of
 
 _BATCH = 64  # faces at once: bounds the memory of a crowd
 _LIVE_SIDE = 320  # pixels: the copy of a frame that is searched
@@ -48,7 +48,8 @@ class Analyzer:
     ) -> "Analyzer":
         """Build from a checkpoint, by default the one that the repository ships.
 
-        ``engine`` reads the faces: ONNX Runtime, or PyTorch, which alone knows other devices.
+        ``engine`` finds and reads the faces: ONNX Runtime, or PyTorch, which alone knows other
+        devices.
         Raises CheckpointError when the checkpoint is missing or damaged, and ParityError when the
         engines disagree.
         """
@@ -66,7 +67,7 @@ class Analyzer:
         on_cpu = torch.device(device).type == "cpu"
         reader = onnx_engine(model, checkpoint.input) if engine == "onnx" and on_cpu else None
         predictor = Predictor(model, checkpoint.input, checkpoint.calibration, reader)
-        return cls(FaceDetector(device=device), predictor, card)
+        return cls(FaceDetector(device=device, engine=engine), predictor, card)
 
     def analyze(self, image: ImageLike) -> list[Face]:
         """Every face of a photo, the largest first; empty when none is found.
@@ -76,10 +77,12 @@ class Analyzer:
         """
         picture = load_image(image)
         found = self._detector.detect(picture)
-        faces = []
+        faces: list[Face] = []
         for start in range(0, len(found), _BATCH):
             batch = found[start : start + _BATCH]
-            faces += self._read(picture, batch, self._crops(picture, batch), mirror=True)
+            crops = self._crops(picture, batch)
+            answers = self._read(crops, mirror=True)
+            faces += map(Face, batch, answers, self._doubts(picture, batch, crops))
         return faces
 
     def follow(
@@ -89,7 +92,8 @@ class Analyzer:
 
         ``tracks`` is the state of the stream, `Tracks()` at first, and comes back renewed; ``now``
         is in seconds of a clock that only goes forward. Known faces are followed; the whole frame
-        is searched, on a small copy, only from time to time and when a face is lost.
+        is searched, on a small copy, only from time to time and when a face is lost; and the
+        network reads each face some times a second, in turns when there are many.
         """
         # One thread a request is steadier than two when several viewers share two cores. A thread
         # keeps the number that it was given; those started later inherit it.
@@ -103,34 +107,35 @@ class Analyzer:
             tracks = replace(tracks, searched=now)
         detections = detections[:_LIVE_FACES]
         crops = self._crops(frame, detections)
-        faces = self._read(frame, detections, crops, mirror=False)
         looks = [look_of(crop) for crop in crops]
+        reasons = self._doubts(frame, detections, crops)
+        chosen = due(tracks, [d.box for d in detections], looks, now)
+        answers = dict(
+            zip(chosen, self._read([crops[i] for i in chosen], mirror=False), strict=True)
+        )
+        faces = [
+            Face(detection, answers[i], why) if i in answers else Glimpse(detection, why)
+            for i, (detection, why) in enumerate(zip(detections, reasons, strict=True))
+        ]
         return follow(tracks, faces, looks, now, self.predictor.calibration)
 
     def _crops(self, picture: RGBImage, detections: list[Detection]) -> list[RGBImage]:
         framing = self.predictor.input.framing
         return [align(picture, d.landmarks, CROP_SIZE, framing) for d in detections]
 
-    def _read(
-        self,
-        picture: RGBImage,
-        detections: list[Detection],
-        crops: list[RGBImage],
-        *,
-        mirror: bool,
-    ) -> list[Face]:
-        if not detections:
+    def _read(self, crops: list[RGBImage], *, mirror: bool) -> list[Attributes]:
+        if not crops:
             return []
+        return self.predictor.predict(torch.from_numpy(np.stack(crops)), mirror=mirror)
+
+    def _doubts(
+        self, picture: RGBImage, detections: list[Detection], crops: list[RGBImage]
+    ) -> list[tuple[str, ...]]:
         height, width = picture.shape[:2]
         framing = self.predictor.input.framing
-        answers = self.predictor.predict(torch.from_numpy(np.stack(crops)), mirror=mirror)
         return [
-            Face(
-                detection,
-                given,
-                doubts(measure_quality(crop, detection.landmarks, width, height, framing)),
-            )
-            for crop, detection, given in zip(crops, detections, answers, strict=True)
+            doubts(measure_quality(crop, detection.landmarks, width, height, framing))
+            for crop, detection in zip(crops, detections, strict=True)
         ]
 
 

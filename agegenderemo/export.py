@@ -4,16 +4,9 @@ The graph has one input, ``faces`` (N×3×S×S float32, normalised as the checkp
 and three outputs: ``age`` (N, years), ``gender`` (N, logit of male) and ``emotion`` (N×8, logits).
 """
 
-import io
-import os
-import warnings
 from typing import cast
 
-# ONNX Runtime reads it when it is imported; without it, it would write and send usage reports.
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -21,12 +14,12 @@ from torch import Tensor, nn
 from agegenderemo.models import MultiTaskNet
 from agegenderemo.predictor import Answers
 from agegenderemo.records import InputSpec
+from agegenderemo.runtime import OnnxModule, to_graph
 
 OUTPUTS = ("age", "gender", "emotion")
 TOLERANCE = 1e-3
 """Of the range of each output: how far two engines may be apart."""
 
-_OPSET = 18
 _CHECKED = 16  # random faces that every new engine is checked on
 
 
@@ -48,42 +41,18 @@ class _Plain(nn.Module):
 
 def to_onnx(model: MultiTaskNet, spec: InputSpec) -> bytes:
     """The network as a serialised ONNX graph for any number of faces."""
-    stream = io.BytesIO()
-    example = torch.zeros(2, 3, spec.size, spec.size)
-    with warnings.catch_warnings():
-        # The tracing exporter is the old one, but takes one second where the new one takes
-        # fifteen, and the graph is no slower.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            _Plain(model).eval(),
-            (example,),
-            stream,  # type: ignore[arg-type]
-            input_names=["faces"],
-            output_names=list(OUTPUTS),
-            dynamic_axes={name: {0: "count"} for name in ("faces", *OUTPUTS)},
-            opset_version=_OPSET,
-            dynamo=False,
-        )
-    return stream.getvalue()
+    return to_graph(_Plain(model), torch.zeros(2, 3, spec.size, spec.size), OUTPUTS)
 
 
 class OnnxEngine:
     """ONNX Runtime on one thread, for `Predictor`. Safe to share between threads."""
 
     def __init__(self, graph: bytes) -> None:
-        options = onnxruntime.SessionOptions()
-        # More threads would wait for each other when the browser or other viewers want the cores.
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(
-            graph, options, providers=["CPUExecutionProvider"]
-        )
+        self._run = OnnxModule(graph)
 
     def __call__(self, faces: Tensor) -> Answers:
         """Ages, gender logits and emotion logits of N×3×S×S normalised faces."""
-        out = self._session.run(OUTPUTS, {"faces": np.ascontiguousarray(faces.numpy())})
-        return cast(Answers, tuple(torch.from_numpy(value) for value in out))
+        return cast(Answers, self._run(faces))
 
 
 def onnx_engine(model: MultiTaskNet, spec: InputSpec) -> OnnxEngine:

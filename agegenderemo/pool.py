@@ -90,15 +90,17 @@ def build_pool(
     weight = np.ones(len(index))
     for name in np.unique(index):
         own = np.flatnonzero(index == name)
-        weight[own] = _weights(targets.take(torch.from_numpy(own)), config)
+        races = [samples[face].group for face in own]
+        weight[own] = _weights(targets.take(torch.from_numpy(own)), races, config)
     return Pool(sets, index, np.concatenate(rows), targets, taught, weight)
 
 
-def _weights(targets: Targets, config: TrainConfig) -> NDArray[np.float64]:
-    """How often to draw each face of a set, 1 on average: rare ages and emotions more often."""
+def _weights(targets: Targets, races: list[str | None], config: TrainConfig) -> NDArray[np.float64]:
+    """How often to draw each face of a set, 1 on average: rare ages and emotions more often, and
+    races as the recipe says."""
     decade = (targets.age_low / 10).long().clamp(max=9)
     emotion = targets.emotion.argmax(dim=1)
-    weight: NDArray[np.float64] = np.ones(len(decade))
+    weight = np.array([config.race_weights.get(race or "", 1.0) for race in races])
     for label, mask, power in (
         (decade, targets.age_mask, config.age_balance),
         (emotion, targets.emotion_mask, config.emotion_balance),

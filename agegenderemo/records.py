@@ -53,8 +53,8 @@ class Sample:
 
     ``age`` is years; ``age_range`` a closed interval in years where only a band is known (its end
     may be infinite); ``gender`` 0 female, 1 male; ``emotion`` eight probabilities in the order of
-    `EMOTIONS`; ``votes`` the ten raw FER+ votes; ``group`` the race label, used only to measure
-    fairness.
+    `EMOTIONS`; ``votes`` the ten raw FER+ votes; ``group`` the race label, used only to
+    measure fairness and to choose how often a face is drawn in training.
     """
 
     image: ImageRef

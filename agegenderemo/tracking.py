@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from agegenderemo.calibration import Calibration
 from agegenderemo.images import RGBImage
-from agegenderemo.records import Attributes, Box, Face
+from agegenderemo.records import Attributes, Box, Detection, Face
 
 _GONE = 1.0  # a face that was unseen for longer is no longer where it was
 _FORGOTTEN = 30.0  # and after this it is someone new when it returns
@@ -29,6 +29,8 @@ _GENDER_MEMORY = 1.0
 _GENDER_MARGIN = 0.1  # a shown gender changes past one half by this much
 _CALM, _QUICK = 0.5, 0.06  # over which emotions are averaged: small and large changes
 _SMALL_CHANGE, _LARGE_CHANGE = 0.15, 0.45  # total variation, [0, 1]
+_READ_EVERY = 0.05  # seconds between two readings of a face: no answer shows sooner than this
+_READ_AT_ONCE = 2  # known faces that are read in one frame: the network is the most of its cost
 _DOUBTED = 0.25  # weight of an answer that there is reason to distrust
 
 Look = NDArray[np.float32]
@@ -43,12 +45,26 @@ class Track:
     box: Box
     velocity: tuple[float, float]  # of the centre, pixels a second
     seen: float
+    read: float  # when the network last read it
     look: Look
     age: float
     age_weight: float
     logit: float  # of male
     male: bool  # what is shown
     emotions: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """A known face that was seen but not read in a frame: its person's answers stay."""
+
+    detection: Detection
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def box(self) -> Box:
+        """(x1, y1, x2, y2) in pixels of the frame."""
+        return self.detection.box
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,42 +95,60 @@ def look_of(crop: RGBImage) -> Look:
     return unit
 
 
+def due(tracks: Tracks, boxes: Sequence[Box], looks: Sequence[Look], now: float) -> list[int]:
+    """Which faces of this frame to read: those who are new, and of the known ones those that were
+    read longest ago."""
+    pairs = _match(tracks, boxes, looks, now)
+    read = {index: tracks.people[p].read for p, index in pairs.items()}
+    new = [i for i in range(len(boxes)) if i not in read]
+    waiting = [i for i in read if now - read[i] >= _READ_EVERY]
+    return sorted(new + sorted(waiting, key=lambda i: read[i])[:_READ_AT_ONCE])
+
+
 def follow(
     tracks: Tracks,
-    faces: Sequence[Face],
+    faces: Sequence[Face | Glimpse],
     looks: Sequence[Look],
     now: float,
     calibration: Calibration | None = None,
 ) -> tuple[Tracks, list[tuple[int, Face]]]:
     """The next state, and each face of this frame, in its order, with its number and settled
-    answers."""
+    answers.
+
+    Raises ValueError for a `Glimpse` of someone new.
+    """
     tracks = replace(tracks, people=tuple(p for p in tracks.people if now - p.seen <= _FORGOTTEN))
-    pairs = _match(tracks, faces, looks, now)
+    pairs = _match(tracks, [face.box for face in faces], looks, now)
     known = {index: tracks.people[p] for p, index in pairs.items()}
     number = tracks.next_number
     updated, shown = [], []
     for index, (face, look) in enumerate(zip(faces, looks, strict=True)):
         if index in known:
-            track = _settle(known[index], face, look, now)
-        else:
+            track = _place(known[index], face.box, look, now)
+            if isinstance(face, Face):
+                track = _settle(track, face, now)
+        elif isinstance(face, Face):
             track = _start(number, face, look, now)
             number += 1
+        else:
+            raise ValueError("someone new must be read")
         updated.append(track)
-        shown.append((track.number, replace(face, attributes=_shown(track, face, calibration))))
+        answers = _shown(track, calibration)
+        shown.append((track.number, Face(face.detection, answers, face.doubts)))
     unseen = [p for i, p in enumerate(tracks.people) if i not in pairs]
     return Tracks((*updated, *unseen), number, tracks.searched), shown
 
 
 def _match(
-    tracks: Tracks, faces: Sequence[Face], looks: Sequence[Look], now: float
+    tracks: Tracks, boxes: Sequence[Box], looks: Sequence[Look], now: float
 ) -> dict[int, int]:
     """Index of the face of each person who is seen: the closest pairs first."""
     candidates = []
     for p, person in enumerate(tracks.people):
-        for f, (face, look) in enumerate(zip(faces, looks, strict=True)):
+        for f, (box, look) in enumerate(zip(boxes, looks, strict=True)):
             alike = float(person.look @ look)
             if now - person.seen <= _GONE:
-                distance = _distance(_moved(person, now), face.box)
+                distance = _distance(_moved(person, now), box)
                 if distance <= _NEAR:
                     candidates.append((distance + (1 - alike), p, f))
             # Someone who returns, or jumped: by looks alone, after all who are where they should.
@@ -155,6 +189,7 @@ def _start(number: int, face: Face, look: Look, now: float) -> Track:
         face.box,
         (0.0, 0.0),
         now,
+        now,
         look,
         given.age,
         _weight(face),
@@ -164,16 +199,26 @@ def _start(number: int, face: Face, look: Look, now: float) -> Track:
     )
 
 
-def _settle(track: Track, face: Face, look: Look, now: float) -> Track:
-    given = face.attributes
+def _place(track: Track, box: Box, look: Look, now: float) -> Track:
+    """Where and how someone is seen now."""
     time = max(1e-3, now - track.seen)
-    weight = _weight(face)
+    velocity = (0.0, 0.0)
+    if time <= _GONE:
+        (x0, y0), (x1, y1) = _centre(track.box), _centre(box)
+        fresh = ((x1 - x0) / time, (y1 - y0) / time)
+        velocity = ((track.velocity[0] + fresh[0]) / 2, (track.velocity[1] + fresh[1]) / 2)
+    # A half hidden face must not become the memory of this one.
+    share = _LOOK_RATE if float(track.look @ look) >= _SURE else 0.0
+    mixed = (1 - share) * track.look + share * look
+    look = (mixed / max(1e-6, float(np.linalg.norm(mixed)))).astype(np.float32)
+    return replace(track, box=box, velocity=velocity, seen=now, look=look)
 
-    (x0, y0), (x1, y1) = _centre(track.box), _centre(face.box)
-    fresh = ((x1 - x0) / time, (y1 - y0) / time)
-    if time > _GONE:
-        fresh = (0.0, 0.0)
-    vx, vy = (0.5 * old + 0.5 * new for old, new in zip(track.velocity, fresh, strict=True))
+
+def _settle(track: Track, face: Face, now: float) -> Track:
+    """The answers moved towards a new reading."""
+    given = face.attributes
+    time = max(1e-3, now - track.read)
+    weight = _weight(face)
 
     age_weight = track.age_weight * math.exp(-time / _AGE_MEMORY) + weight
     pull = max(-_AGE_OUTLIER, min(_AGE_OUTLIER, given.age - track.age))
@@ -191,26 +236,25 @@ def _settle(track: Track, face: Face, look: Look, now: float) -> Track:
     emotions = tuple(
         old + step * (new - old) for old, new in zip(track.emotions, given.emotions, strict=True)
     )
-
-    # A half hidden face must not become the memory of this one.
-    share = _LOOK_RATE if float(track.look @ look) >= _SURE else 0.0
-    mixed = (1 - share) * track.look + share * look
-    look = (mixed / max(1e-6, float(np.linalg.norm(mixed)))).astype(np.float32)
-    return Track(
-        track.number, face.box, (vx, vy), now, look, age, age_weight, logit, male, emotions
+    return replace(
+        track,
+        read=now,
+        age=age,
+        age_weight=age_weight,
+        logit=logit,
+        male=male,
+        emotions=emotions,
     )
 
 
-def _shown(track: Track, face: Face, calibration: Calibration | None) -> Attributes:
+def _shown(track: Track, calibration: Calibration | None) -> Attributes:
     probability = 1 / (1 + math.exp(-track.logit))
     # Within the margin the shown gender stays, at one half.
     probability = max(0.5, probability) if track.male else min(0.4999, probability)
     total = sum(track.emotions)
     emotions = tuple(e / total for e in track.emotions)
     if calibration is None:
-        return replace(
-            face.attributes, age=track.age, male_probability=probability, emotions=emotions
-        )
+        return Attributes(track.age, probability, emotions)
     return calibration.attributes(track.age, probability, emotions)
 
 

@@ -36,7 +36,10 @@ def prepared_sets(root: Path, count: int = 60) -> Path:
                 low = float(age[i] // 10 * 10)
                 samples.append(Sample(ref, split, age_range=(low, low + 9), gender=int(male[i])))
             else:
-                samples.append(Sample(ref, split, age=float(age[i]), gender=int(male[i])))
+                race = "Black" if i % 4 else "White"
+                samples.append(
+                    Sample(ref, split, age=float(age[i]), gender=int(male[i]), group=race)
+                )
         colour = np.stack([age * 3, 40 + 170 * male, 40 + 170 * glad], axis=1)
         noise = rng.normal(0, 12, (count, _SIDE, _SIDE, 3))
         crops = (colour[:, None, None] + noise).clip(0, 255).astype(np.uint8)

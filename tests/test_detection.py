@@ -51,6 +51,23 @@ def test_boxes_come_back_in_pixels_of_the_original(
     assert np.abs(shift).max() < 4
 
 
+def test_both_engines_find_the_same_faces(detector: FaceDetector, examples: Path) -> None:
+    theirs = FaceDetector(engine="torch")
+    for name in ("solvay-1927.jpg", "astronaut.jpg"):
+        image = load_image(examples / name)
+        found, expected = detector.detect(image), theirs.detect(image)
+        for a, b in zip(found, expected, strict=True):
+            assert a.box == pytest.approx(b.box, abs=0.01)
+            assert np.asarray(a.landmarks) == pytest.approx(np.asarray(b.landmarks), abs=0.01)
+            assert a.score == pytest.approx(b.score, abs=1e-4)
+        boxes = [face.box for face in found]
+        followed = zip(detector.refine(image, boxes), theirs.refine(image, boxes), strict=True)
+        for c, d in followed:
+            assert (c is None) == (d is None)
+            if c and d:
+                assert c.box == pytest.approx(d.box, abs=0.01)
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (19, 19), (2, 20000), (20000, 2), (20, 20), (64, 64)])
 def test_pictures_without_faces_give_an_empty_list(
     detector: FaceDetector, shape: tuple[int, int]

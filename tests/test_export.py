@@ -79,8 +79,8 @@ def test_both_engines_say_the_same_of_a_photo(analyzer: Analyzer, examples: Path
             analyzer.analyze(examples / name), torch_only.analyze(examples / name), strict=True
         )
         for a, b in pairs:
-            assert a.box == b.box
-            assert a.age == pytest.approx(b.age, abs=0.01)
+            assert a.box == pytest.approx(b.box, abs=0.01)
+            assert a.age == pytest.approx(b.age, abs=0.05)
             assert a.attributes.emotions == pytest.approx(b.attributes.emotions, abs=1e-3)
 
 

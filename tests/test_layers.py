@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "agegenderemo"
 
-GROUND = ("labels", "records", "images")
+GROUND = ("labels", "records", "images", "runtime")
 PARTS = ("calibration", "models", "readers", "detection", "transforms", "metrics")
 LEARN = (
     "distributed",

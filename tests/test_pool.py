@@ -15,7 +15,7 @@ from agegenderemo.recipes import TrainConfig
 SHARES = {"faces": 1.0, "moods": 0.5, "bands": 2.0}
 
 
-def pool_of(folder: Path, **changes: float) -> Pool:
+def pool_of(folder: Path, **changes: float | dict[str, float]) -> Pool:
     sets = tuple(PreparedSet.open(folder / name) for name in SHARES)
     config = dataclasses.replace(TrainConfig(shares=SHARES), **changes)  # type: ignore[arg-type]
     return build_pool(sets, folder, config, None, Team())
@@ -66,3 +66,14 @@ def test_rare_emotions_are_drawn_more_often(folder: Path) -> None:
     glad = pool.targets.emotion[:, 4].numpy() == 1
     counts = sum(drawn(pool, seed) for seed in range(200))
     assert counts[moods & glad].sum() == pytest.approx(counts[moods & ~glad].sum(), rel=0.02)
+
+
+def test_races_are_drawn_as_often_as_the_recipe_says(folder: Path) -> None:
+    pool = pool_of(folder, race_weights={"White": 3.0})
+    faces = pool.set_index == 0
+    races = np.array([pool.sets[0].samples[row].group for row in pool.row[faces]])
+    assert 0 < (races == "White").sum() < len(races)
+    counts = sum(drawn(pool, seed) for seed in range(200))[faces]
+    assert counts.sum() == 200 * faces.sum()
+    often, once = counts[races == "White"].mean(), counts[races != "White"].mean()
+    assert often / once == pytest.approx(3, rel=0.05)

@@ -10,7 +10,7 @@ import pytest
 from agegenderemo.calibration import Calibration
 from agegenderemo.labels import EMOTIONS
 from agegenderemo.records import Attributes, Detection, Face
-from agegenderemo.tracking import Look, Tracks, follow, look_of
+from agegenderemo.tracking import Glimpse, Look, Tracks, due, follow, look_of
 
 RATE = 20  # frames a second
 HAPPY, CALM = EMOTIONS.index("happiness"), EMOTIONS.index("neutral")
@@ -175,6 +175,38 @@ def test_settled_answers_are_calibrated_ones() -> None:
     assert shown.age_interval == bars.interval(30)
     assert not shown.attributes.gender_sure
     assert shown.attributes.emotion_sure
+
+
+def test_new_faces_are_read_at_once_and_known_ones_in_turns() -> None:
+    faces = [face(90.0 * i) for i in range(4)]
+    boxes, looks = [f.box for f in faces], [look(i) for i in range(4)]
+    assert due(Tracks(), boxes, looks, 0.0) == [0, 1, 2, 3]
+    tracks, _ = follow(Tracks(), faces, looks, 0.0)
+    assert due(tracks, boxes, looks, 0.02) == []
+    readings = [0] * 4
+    for i in range(1, 21):
+        chosen = due(tracks, boxes, looks, 0.1 * i)
+        assert len(chosen) == 2
+        for index in chosen:
+            readings[index] += 1
+        seen = [f if k in chosen else Glimpse(f.detection) for k, f in enumerate(faces)]
+        tracks, _ = follow(tracks, seen, looks, 0.1 * i)
+    assert readings == [10, 10, 10, 10]
+    newcomer = face(400.0)
+    chosen = due(tracks, [*boxes, newcomer.box], [*looks, look(9)], 2.1)
+    assert 4 in chosen
+
+
+def test_a_glimpse_moves_the_box_and_leaves_the_answers() -> None:
+    tracks, ((_, before),) = follow(Tracks(), [face(100, age=40)], [look(1)], 0.0)
+    moved = Glimpse(face(120, age=70).detection, ("dark",))
+    _, ((number, after),) = follow(tracks, [moved], [look(1)], 0.05)
+    assert number == 1
+    assert after.box == moved.box
+    assert after.doubts == ("dark",)
+    assert after.attributes == before.attributes
+    with pytest.raises(ValueError, match="new"):
+        follow(Tracks(), [moved], [look(1)], 0.0)
 
 
 def test_nothing_in_nothing_out() -> None:

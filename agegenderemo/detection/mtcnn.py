@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from agegenderemo.images import RGBImage, shrink
 from agegenderemo.records import Box, Detection, Landmarks
+from agegenderemo.runtime import OnnxModule, to_graph
 
 _PYRAMID_FACTOR = 0.709
 _LAST_THRESHOLD = 0.7  # of the last network, as the library has it
@@ -26,6 +28,7 @@ class FaceDetector:
         max_side: larger pictures are searched at this size, in pixels of the longer side; boxes
             and landmarks come back in pixels of the original.
         min_score: detections below this score, in [0, 1], are dropped.
+        engine: what runs its networks on the CPU; other devices are PyTorch's alone.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class FaceDetector:
         max_side: int = 1600,
         min_score: float = 0.9,
         device: str | torch.device = "cpu",
+        engine: Literal["onnx", "torch"] = "onnx",
     ) -> None:
         if min_face_size < _SMALLEST_FACE:
             raise ValueError(f"min_face_size must be at least {_SMALLEST_FACE}: {min_face_size}")
@@ -41,7 +45,14 @@ class FaceDetector:
         self.max_side = max_side
         self.min_score = min_score
         self._device = torch.device(device)
-        self._nets = MTCNN(keep_all=True, device=self._device).eval()
+        nets = MTCNN(keep_all=True, device=self._device).eval()
+        self._thresholds = nets.thresholds
+        self._pnet, self._rnet, self._onet = nets.pnet, nets.rnet, nets.onet
+        if engine == "onnx" and self._device.type == "cpu":
+            # The first network sees pictures of any size, the others squares of their own.
+            self._pnet = _compiled(nets.pnet, 24, ("boxes", "scores"), (0, 2, 3))
+            self._rnet = _compiled(nets.rnet, 24, ("boxes", "scores"))
+            self._onet = _compiled(nets.onet, 48, ("boxes", "points", "scores"))
 
     def detect(
         self, image: RGBImage, *, min_face_size: int | None = None, max_side: int | None = None
@@ -99,7 +110,7 @@ class FaceDetector:
             view = image[tops[i] - 1 : bottoms[i], lefts[i] - 1 : rights[i]].astype(np.float32)
             views.append(imresample(torch.from_numpy(view).permute(2, 0, 1)[None], (48, 48)))
         with torch.inference_mode():
-            out = self._nets.onet(((torch.cat(views) - 127.5) / 128).to(self._device))
+            out = self._onet(((torch.cat(views) - 127.5) / 128).to(self._device))
         shifts, points, scores = (part.cpu() for part in out)
         refined = bbreg(squares[inside].clone(), shifts).numpy()
         for row, i in enumerate(inside):
@@ -125,10 +136,10 @@ class FaceDetector:
             boxes, points = detect_face(
                 batch,
                 min_face_size,
-                self._nets.pnet,
-                self._nets.rnet,
-                self._nets.onet,
-                self._nets.thresholds,
+                self._pnet,
+                self._rnet,
+                self._onet,
+                self._thresholds,
                 _PYRAMID_FACTOR,
                 self._device,
             )
@@ -136,6 +147,12 @@ class FaceDetector:
             (np.asarray(b, np.float32).reshape(-1, 5), np.asarray(p, np.float32).reshape(-1, 5, 2))
             for b, p in zip(boxes, points, strict=True)
         ]
+
+
+def _compiled(
+    net: torch.nn.Module, side: int, outputs: Sequence[str], free: Sequence[int] = (0,)
+) -> OnnxModule:
+    return OnnxModule(to_graph(net, torch.zeros(2, 3, side, side), outputs, free))
 
 
 def _detection(

@@ -2,6 +2,7 @@
 
 const MAX_WIDTH = 640; // pixels sent; the camera is asked for the same
 const JPEG_QUALITY = 0.8;
+const FRAME_TIME = 34; // ms between two pictures of the camera
 const REPLY_TIMEOUT = 10000; // ms
 const RETRY_DELAY = 1000; // ms between attempts while the server is gone
 const MAX_CARDS = 8;
@@ -24,7 +25,8 @@ const savers = [find("live-save-picture"), find("live-save-json")];
 const list = find("live-faces");
 const template = find("live-card");
 const emptyHint = list.querySelector(".live-empty");
-const frame = document.createElement("canvas");
+let frame = newFrameCanvas(); // the picture that was sent last
+let nextFrame = newFrameCanvas(); // the one that is sent next
 
 const viewer = [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16)).join("-");
 
@@ -130,13 +132,24 @@ async function listCameras(current) {
 
 // ---------------------------------------------------------------- frames
 
-let fresh = false; // whether the video shows a frame that was not sent yet
+let fresh = false; // whether the video shows a picture that was not sent yet
 let wake = null;
+let sent = 0; // when the picture under way was sent; 0 when none is
+let ready = ""; // the picture in nextFrame as a JPEG, or nothing
+
+function newFrameCanvas() {
+  const canvas = document.createElement("canvas");
+  // It is only drawn to be read back, which is slow from a graphics card.
+  canvas.getContext("2d", { alpha: false, willReadFrequently: true });
+  return canvas;
+}
 
 function watchVideo(mine) {
   const seen = () => {
     if (mine !== run) return;
     fresh = true;
+    // The reply is near: encode what it will wait for.
+    if (sent && performance.now() - sent > roundTrip - FRAME_TIME) ready = grab();
     wake?.();
     next();
   };
@@ -147,48 +160,59 @@ function watchVideo(mine) {
 
 async function newFrame() {
   if (!fresh) await new Promise((done) => (wake = done));
-  fresh = false;
 }
 
 function grab() {
   const scale = Math.min(1, MAX_WIDTH / video.videoWidth);
-  frame.width = Math.round(video.videoWidth * scale);
-  frame.height = Math.round(video.videoHeight * scale);
-  frame.getContext("2d").drawImage(video, 0, 0, frame.width, frame.height);
-  return frame.toDataURL("image/jpeg", JPEG_QUALITY);
+  nextFrame.width = Math.round(video.videoWidth * scale);
+  nextFrame.height = Math.round(video.videoHeight * scale);
+  nextFrame.getContext("2d").drawImage(video, 0, 0, nextFrame.width, nextFrame.height);
+  return nextFrame.toDataURL("image/jpeg", JPEG_QUALITY);
+}
+
+async function send() {
+  const data = ready || grab();
+  ready = "";
+  fresh = false;
+  [frame, nextFrame] = [nextFrame, frame];
+  sent = performance.now();
+  const reply = await Promise.race([
+    Promise.resolve(server.read_frame({ viewer, frame: data })).catch(() => undefined),
+    sleep(REPLY_TIMEOUT),
+  ]);
+  const spent = performance.now() - sent;
+  sent = 0;
+  return [reply, spent];
 }
 
 // One frame is under way at a time, so a slow server lowers the rate and nothing piles up.
 async function readFrames(mine) {
+  fresh = false;
+  ready = "";
   watchVideo(mine);
   while (mine === run) {
     await newFrame();
     if (mine !== run) return;
     if (!element.isConnected) return stop();
-    if (frozen) {
-      await sleep(100);
+    if (frozen || !video.offsetParent || !video.videoWidth) {
+      ready = "";
+      await sleep(frozen ? 100 : 200); // another tab of the page may be open
       continue;
     }
-    if (!video.offsetParent || !video.videoWidth) {
-      await sleep(200); // another tab of the page is open
-      continue;
-    }
-    const sent = performance.now();
-    const reply = await Promise.race([
-      Promise.resolve(server.read_frame({ viewer, frame: grab() })).catch(() => undefined),
-      sleep(REPLY_TIMEOUT),
-    ]);
+    const [reply, spent] = await send();
     if (mine !== run) return;
     if (!reply) {
       lastReply = 0;
       status.textContent = "Not connected";
       setState("gone", "The server does not answer. Trying again every second…");
+      ready = "";
       await sleep(RETRY_DELAY);
     } else if (reply.error) {
       setState("running", reply.error);
+      ready = "";
       await sleep(RETRY_DELAY / 2);
     } else {
-      accept(reply, performance.now() - sent);
+      accept(reply, spent);
     }
   }
 }
@@ -369,11 +393,14 @@ function onStage(box, width) {
 
 function draw(width, height) {
   const sharp = Math.max(1, Math.min(3, (overlay.clientWidth * devicePixelRatio) / width || 1));
-  overlay.width = width * sharp;
-  overlay.height = height * sharp;
-  root.style.setProperty("--stage-ratio", width + " / " + height);
+  const [w, h] = [Math.round(width * sharp), Math.round(height * sharp)];
+  if (overlay.width !== w || overlay.height !== h) {
+    [overlay.width, overlay.height] = [w, h];
+    root.style.setProperty("--stage-ratio", width + " / " + height);
+  }
   const pen = overlay.getContext("2d");
-  pen.scale(sharp, sharp);
+  pen.setTransform(sharp, 0, 0, sharp, 0, 0);
+  pen.clearRect(0, 0, width, height);
   const size = (14 * width) / (overlay.clientWidth || width); // 14 CSS pixels
   pen.font = "600 " + size + "px system-ui, sans-serif";
   pen.textBaseline = "middle";
@@ -387,13 +414,13 @@ function draw(width, height) {
     pen.strokeRect(x1, y1, x2 - x1, y2 - y1);
     const age = slot.age;
     const text = slot.id === selected ? age + " · " + gender(face) + " · " + emotion(face) : age;
-    const w = pen.measureText(text).width + size;
-    const h = size * 1.7;
-    const x = Math.max(0, Math.min(x1 - pen.lineWidth / 2, width - w));
-    const y = y1 >= h ? y1 - h : Math.min(y2, height - h);
-    pen.fillRect(x, y, w, h);
+    const long = pen.measureText(text).width + size;
+    const high = size * 1.7;
+    const x = Math.max(0, Math.min(x1 - pen.lineWidth / 2, width - long));
+    const y = y1 >= high ? y1 - high : Math.min(y2, height - high);
+    pen.fillRect(x, y, long, high);
     pen.fillStyle = colors.color;
-    pen.fillText(text, x + size / 2, y + h / 2);
+    pen.fillText(text, x + size / 2, y + high / 2);
   }
 }
 
