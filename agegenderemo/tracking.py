@@ -30,7 +30,7 @@ _GENDER_MARGIN = 0.1  # a shown gender changes past one half by this much
 _CALM, _QUICK = 0.5, 0.06  # over which emotions are averaged: small and large changes
 _SMALL_CHANGE, _LARGE_CHANGE = 0.15, 0.45  # total variation, [0, 1]
 _READ_EVERY = 0.05  # seconds between two readings of a face: no answer shows sooner than this
-_READ_AT_ONCE = 2  # known faces that are read in one frame: the network is the most of its cost
+_READ_IN_TURN = 4  # frames in which each of many faces is read once: reading is most of the cost
 _DOUBTED = 0.25  # weight of an answer that there is reason to distrust
 
 Look = NDArray[np.float32]
@@ -102,7 +102,8 @@ def due(tracks: Tracks, boxes: Sequence[Box], looks: Sequence[Look], now: float)
     read = {index: tracks.people[p].read for p, index in pairs.items()}
     new = [i for i in range(len(boxes)) if i not in read]
     waiting = [i for i in read if now - read[i] >= _READ_EVERY]
-    return sorted(new + sorted(waiting, key=lambda i: read[i])[:_READ_AT_ONCE])
+    most = math.ceil(len(read) / _READ_IN_TURN)
+    return sorted(new + sorted(waiting, key=lambda i: read[i])[:most])
 
 
 def follow(
