@@ -403,6 +403,17 @@ def test_a_viewer_has_one_frame_under_way():
         pass
 
 
+def test_a_frame_under_way_does_not_bring_back_who_left():
+    viewers = live.Viewers()
+    with viewers.turn(VIEWER, 0.0) as keep:
+        viewers.leave(VIEWER)
+        keep(Tracks(searched=0.0))
+    assert len(viewers) == 0
+    with viewers.turn(VIEWER, 1.0) as keep:
+        keep(Tracks(searched=1.0))
+    assert len(viewers) == 1
+
+
 def test_viewers_who_left_cost_nothing():
     viewers = live.Viewers(most=3)
     for number in range(10):

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,9 @@ from urllib.parse import urlsplit
 import pytest
 from PIL import Image
 
+from agegenderemo.web.live import Viewers
+from agegenderemo.web.options import launch_options
+from app import build_demo
 from tests.browser import CHROMIUM, FLAGS, ROOT, App, running_app, write_camera
 
 try:
@@ -238,6 +242,33 @@ def test_live_sends_small_frames_and_writes_nothing(app, browser, open_page):
         assert len(content) < 150_000
         with Image.open(io.BytesIO(content)) as frame:
             assert (frame.format, frame.size) == ("JPEG", (640, 480))
+
+
+@pytest.mark.parametrize("how", ["stop", "close"])
+def test_who_goes_is_forgotten(analyzer, browser, monkeypatch, tmp_path, how):
+    """By the button or by closing the tab, though a frame is under way."""
+    viewers = Viewers()
+    monkeypatch.setattr("agegenderemo.web.live.Viewers", lambda: viewers)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    demo = build_demo(analyzer)
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    page = browser.new_page()
+    try:
+        page.goto(url)
+        page.click("#live-toggle")
+        _wait_frames(page, 3)
+        assert len(viewers) == 1
+        if how == "stop":
+            page.click("#live-toggle")
+        else:
+            page.close()
+        end = time.monotonic() + 5
+        while len(viewers) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert len(viewers) == 0
+    finally:
+        page.close()
+        demo.close()
 
 
 def test_mirror_flips_the_boxes_with_the_video(browser, open_page):

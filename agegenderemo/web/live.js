@@ -428,6 +428,7 @@ function draw(width, height) {
 
 toggle.addEventListener("click", () => (stream || root.dataset.state === "starting" ? stop() : start()));
 cameras.addEventListener("change", start);
+window.addEventListener("pagehide", stop);
 freezer.addEventListener("click", () => freeze(!frozen));
 savers[0].addEventListener("click", savePicture);
 savers[1].addEventListener("click", saveJson);

@@ -77,6 +77,7 @@ class Viewers:
         self._lock = threading.Lock()
         self._tracks: OrderedDict[str, Tracks] = OrderedDict()
         self._busy: set[str] = set()
+        self._left: set[str] = set()  # of the busy ones
 
     @contextmanager
     def turn(self, viewer: str, now: float) -> Iterator[Callable[[Tracks | None], Tracks]]:
@@ -107,11 +108,16 @@ class Viewers:
         finally:
             with self._lock:
                 self._busy.discard(viewer)
+                if viewer in self._left:
+                    self._left.discard(viewer)
+                    self._tracks.pop(viewer, None)
 
     def leave(self, viewer: str) -> None:
         """Forget a viewer, who closed the page or stopped the camera."""
         with self._lock:
             self._tracks.pop(viewer, None)
+            if viewer in self._busy:
+                self._left.add(viewer)
 
     def __len__(self) -> int:
         return len(self._tracks)
