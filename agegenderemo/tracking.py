@@ -118,7 +118,6 @@ def follow(
 
     Raises ValueError for a `Glimpse` of someone new.
     """
-    tracks = replace(tracks, people=tuple(p for p in tracks.people if now - p.seen <= _FORGOTTEN))
     pairs = _match(tracks, [face.box for face in faces], looks, now)
     known = {index: tracks.people[p] for p, index in pairs.items()}
     number = tracks.next_number
@@ -136,16 +135,20 @@ def follow(
         updated.append(track)
         answers = _shown(track, calibration)
         shown.append((track.number, Face(face.detection, answers, face.doubts)))
-    unseen = [p for i, p in enumerate(tracks.people) if i not in pairs]
+    unseen = [
+        p for i, p in enumerate(tracks.people) if i not in pairs and now - p.seen <= _FORGOTTEN
+    ]
     return Tracks((*updated, *unseen), number, tracks.searched), shown
 
 
 def _match(
     tracks: Tracks, boxes: Sequence[Box], looks: Sequence[Look], now: float
 ) -> dict[int, int]:
-    """Index of the face of each person who is seen: the closest pairs first."""
+    """Index of the face of each remembered person who is seen: the closest pairs first."""
     candidates = []
     for p, person in enumerate(tracks.people):
+        if now - person.seen > _FORGOTTEN:
+            continue
         for f, (box, look) in enumerate(zip(boxes, looks, strict=True)):
             alike = float(person.look @ look)
             if now - person.seen <= _GONE:

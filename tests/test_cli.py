@@ -139,7 +139,10 @@ def test_usage_errors_are_status_2(command: list[str], capsys: Any) -> None:
         (["evaluate", "--data", "ffhq", "--images", "{empty}"], "Give both --images and --labels"),
         (["train", "--prepared", "{empty}"], "holds no prepared set"),
         (["train"], "Give --prepared"),
-        (["train", "--prepared", "{empty}", "--recipe", "best"], "first, second, shipped"),
+        (
+            ["train", "--prepared", "{empty}", "--recipe", "best"],
+            "known are ffhq, first, second, shipped",
+        ),
     ],
 )
 def test_what_cannot_run_is_one_sentence_and_status_2(

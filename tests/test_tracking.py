@@ -197,6 +197,15 @@ def test_new_faces_are_read_at_once_and_known_ones_in_turns() -> None:
     assert 4 in chosen
 
 
+def test_several_who_return_after_they_were_forgotten_are_all_read() -> None:
+    faces, looks = [face(90.0 * i) for i in range(4)], [look(i) for i in range(4)]
+    tracks, _ = follow(Tracks(), faces, looks, 0.0)
+    chosen = due(tracks, [f.box for f in faces], looks, 31.0)
+    assert chosen == [0, 1, 2, 3]
+    _, shown = follow(tracks, faces, looks, 31.0)
+    assert [number for number, _ in shown] == [5, 6, 7, 8]
+
+
 def test_a_glimpse_moves_the_box_and_leaves_the_answers() -> None:
     tracks, ((_, before),) = follow(Tracks(), [face(100, age=40)], [look(1)], 0.0)
     moved = Glimpse(face(120, age=70).detection, ("dark",))
