@@ -40,6 +40,7 @@ from agegenderemo.losses import (
     multitask_loss,
 )
 from agegenderemo.models import MultiTaskNet, Outputs, create_model, get_spec
+from agegenderemo.muon import KernelMuon, kernels_of
 from agegenderemo.pool import Pool, build_pool
 from agegenderemo.predictor import Predictor
 from agegenderemo.readers import DatasetError
@@ -260,15 +261,29 @@ class Run:
         ]
         for group, scale in zip(groups, (1.0, 1.0, config.age_unit), strict=True):
             group |= {"lr": config.learning_rate * scale, "scale": scale}
-        kind = torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam
+        kernels: list[Tensor] = []
+        if config.optimiser == "muon":
+            kernels = kernels_of(self.model)
+            own = {id(p) for p in kernels}
+            groups[0]["params"] = [p for p in groups[0]["params"] if id(p) not in own]
+        kind = torch.optim.Adam if config.optimiser == "adam" else torch.optim.AdamW
         if config.optimiser == "adam":
             # Decay is part of Adam's gradient, and the report's was on every weight.
             for group in groups:
                 group["weight_decay"] = config.weight_decay
-        self.optimiser = kind(groups, weight_decay=config.weight_decay, fused=True)
-        self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
-            self.optimiser, factor=config.plateau_factor, patience=config.plateau_patience, eps=0
-        )
+        self.optimisers: list[torch.optim.Optimizer] = [
+            kind(groups, weight_decay=config.weight_decay, fused=True)
+        ]
+        if kernels:
+            muon = KernelMuon(kernels, config.learning_rate, config.weight_decay)
+            muon.param_groups[0]["scale"] = 1.0
+            self.optimisers.append(muon)
+        self.plateaus = [
+            torch.optim.lr_scheduler.ReduceLROnPlateau(
+                optimiser, factor=config.plateau_factor, patience=config.plateau_patience, eps=0
+            )
+            for optimiser in self.optimisers
+        ]
         self.steps = len(pool.epoch(config.shares, config.batch, 0))
         if not self.steps:
             raise DatasetError(
@@ -279,13 +294,14 @@ class Run:
     def rate(self, epoch: int) -> float:
         """The learning rate at the beginning of an epoch, counted from 0."""
         if self.config.schedule == "plateau":
-            return float(self.optimiser.param_groups[0]["lr"])
+            return float(self.optimisers[0].param_groups[0]["lr"])
         return self.config.learning_rate * self._cosine(epoch * self.steps)
 
     def end_epoch(self, loss: float | None) -> None:
         """Let the plateau schedule see the validation loss."""
         if self.config.schedule == "plateau" and loss is not None:
-            self.plateau.step(loss)
+            for plateau in self.plateaus:
+                plateau.step(loss)
 
     def train_epoch(self, epoch: int, spec: InputSpec) -> dict[str, float]:
         """One pass; returns the means of the loss and its terms over the epoch."""
@@ -308,8 +324,10 @@ class Run:
         for index, faces in enumerate(bar):
             step = epoch * self.steps + index
             if config.schedule == "cosine":
-                for group in self.optimiser.param_groups:
-                    group["lr"] = config.learning_rate * group["scale"] * self._cosine(step)
+                rate = config.learning_rate * self._cosine(step)
+                for optimiser in self.optimisers:
+                    for group in optimiser.param_groups:
+                        group["lr"] = rate * group["scale"]
             changes = draw_changes(len(faces), config.augmentation, generator)
             own = self.team.part(len(faces))
             crops = self.pool.crops(faces[own]).to(self.team.device)
@@ -350,10 +368,11 @@ class Run:
             loss = loss + _teacher_loss(
                 out, projected.float(), taught, targets, unlabelled, self.config.teacher
             )
-        self.optimiser.zero_grad(set_to_none=True)
+        self.student.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            optimiser.step()
         return Terms(*(t.detach() for t in terms._replace(total=loss)))
 
     def _cosine(self, step: int) -> float:
@@ -377,8 +396,8 @@ class Run:
         return {
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "plateau": self.plateau.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "plateaus": [plateau.state_dict() for plateau in self.plateaus],
             "project": None if self.project is None else self.project.state_dict(),
         }
 
@@ -386,8 +405,9 @@ class Run:
         """Put back what `state` gave."""
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.plateau.load_state_dict(state["plateau"])
+        for name in ("optimisers", "plateaus"):
+            for own, saved in zip(getattr(self, name), state[name], strict=True):
+                own.load_state_dict(saved)
         if self.project is not None:
             self.project.load_state_dict(state["project"])
 

@@ -105,7 +105,7 @@ def measure(size: int, config: TrainConfig, folder: Path, batches: int, team: Te
 
     run.model.train()
     rates = [rate(bare, config.batch, batches, team), rate(loaded, config.batch, batches, team)]
-    run.optimiser.zero_grad(set_to_none=True)
+    run.student.zero_grad(set_to_none=True)
     run.train_epoch(0, spec)
     best = 0.0
     for _ in range(3):
