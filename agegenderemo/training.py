@@ -250,6 +250,7 @@ class Run:
         self.parameters = list(self.student.parameters())
         if team.size > 1:
             self.student = DistributedDataParallel(self.student, gradient_as_bucket_view=True)
+        self.bfloat16 = use_bfloat16(config, device)
         # Norms and biases are not decayed: pulling them to zero regularises nothing.
         age_output = list(self.model.age[-1].parameters())  # type: ignore[index]
         own = {id(p) for p in age_output}
@@ -275,7 +276,12 @@ class Run:
             kind(groups, weight_decay=config.weight_decay, fused=True)
         ]
         if kernels:
-            muon = KernelMuon(kernels, config.learning_rate, config.weight_decay)
+            muon = KernelMuon(
+                kernels,
+                config.learning_rate,
+                config.weight_decay,
+                precision=torch.bfloat16 if self.bfloat16 else torch.float32,
+            )
             muon.param_groups[0]["scale"] = 1.0
             self.optimisers.append(muon)
         self.plateaus = [
@@ -289,7 +295,6 @@ class Run:
             raise DatasetError(
                 f"{len(pool.row)} training faces do not fill one batch of {config.batch}."
             )
-        self.bfloat16 = use_bfloat16(config, device)
 
     def rate(self, epoch: int) -> float:
         """The learning rate at the beginning of an epoch, counted from 0."""

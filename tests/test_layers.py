@@ -14,6 +14,7 @@ LEARN = (
     "distributed",
     "dataset",
     "losses",
+    "muon",
     "checkpoint",
     "predictor",
     "teacher",

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -70,11 +71,15 @@ def test_sizes_grow_by_stage(sets: Path, tmp_path: Path) -> None:
     assert load_checkpoint(weights).input.size == 40
 
 
-def test_stopping_between_epochs_changes_nothing(sets: Path, tmp_path: Path) -> None:
-    whole = fit(TINY, sets, tmp_path / "whole").read_bytes()
-    fit(TINY, sets, tmp_path / "parts", stop_after=1)
-    fit(TINY, sets, tmp_path / "parts", stop_after=2, resume=True)
-    assert fit(TINY, sets, tmp_path / "parts", resume=True).read_bytes() == whole
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_stopping_between_epochs_changes_nothing(
+    sets: Path, tmp_path: Path, optimiser: Literal["adamw", "muon"]
+) -> None:
+    config = dataclasses.replace(TINY, optimiser=optimiser)
+    whole = fit(config, sets, tmp_path / "whole").read_bytes()
+    fit(config, sets, tmp_path / "parts", stop_after=1)
+    fit(config, sets, tmp_path / "parts", stop_after=2, resume=True)
+    assert fit(config, sets, tmp_path / "parts", resume=True).read_bytes() == whole
     assert (tmp_path / "parts/history.csv").read_text().count("\n") == 4
 
 
