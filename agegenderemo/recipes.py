@@ -101,6 +101,40 @@ class TrainConfig:
         return self.stages[-1].size
 
 
+_LEANING = TeacherWeights(age=0.1, gender=1.0, emotion=0.7, features=4.0)
+_MILD = Augmentation(
+    rotation=8,
+    zoom=0.1,
+    shift=0.05,
+    brightness=0.25,
+    contrast=0.25,
+    saturation=0.25,
+    grey=0.2,
+    blur=0.2,
+    erase=0.1,
+    noise=0.1,
+)
+_STRONG = Augmentation(
+    rotation=10,
+    zoom=0.12,
+    shift=0.06,
+    brightness=0.3,
+    contrast=0.3,
+    saturation=0.3,
+    grey=0.2,
+    blur=0.2,
+    erase=0.2,
+    noise=0.1,
+)
+_RACES = {
+    "Black": 1.6,
+    "Asian": 1.25,
+    "East Asian": 1.25,
+    "Indian": 1.15,
+    "Middle Eastern": 0.9,
+    "Latino_Hispanic": 0.8,
+}
+
 RECIPES: dict[str, TrainConfig] = {
     # The FFHQ run of the source report, to the letter. Its age loss is the mean absolute error:
     # the report says squared, but its own figures show that it was not.
@@ -145,19 +179,8 @@ RECIPES: dict[str, TrainConfig] = {
         stages=(Stage(48, 5), Stage(64, 7)),
         age_unit=10.0,
         dropout_scale=0.1,
-        teacher=TeacherWeights(age=0.1, gender=1.0, emotion=0.7, features=4.0),
-        augmentation=Augmentation(
-            rotation=8,
-            zoom=0.1,
-            shift=0.05,
-            brightness=0.25,
-            contrast=0.25,
-            saturation=0.25,
-            grey=0.2,
-            blur=0.2,
-            erase=0.1,
-            noise=0.1,
-        ),
+        teacher=_LEANING,
+        augmentation=_MILD,
     ),
     # The second, of two hours, starts from its weights (train.py --weights): more of FairFace, rare
     # ages more often.
@@ -169,19 +192,8 @@ RECIPES: dict[str, TrainConfig] = {
         learning_rate=1.2e-3,
         age_unit=10.0,
         dropout_scale=0.15,
-        teacher=TeacherWeights(age=0.1, gender=1.0, emotion=0.7, features=4.0),
-        augmentation=Augmentation(
-            rotation=10,
-            zoom=0.12,
-            shift=0.06,
-            brightness=0.3,
-            contrast=0.3,
-            saturation=0.3,
-            grey=0.2,
-            blur=0.2,
-            erase=0.2,
-            noise=0.1,
-        ),
+        teacher=_LEANING,
+        augmentation=_STRONG,
     ),
     # The third, of two hours, starts from those: larger faces, for the last map of a 64-pixel face
     # is 2×2; and more of the people whose gender is mistaken most often.
@@ -189,32 +201,14 @@ RECIPES: dict[str, TrainConfig] = {
         shares={"utkface": 0.6, "ferplus": 0.27, "fairface": 0.5},
         age_balance=0.4,
         emotion_balance=0.15,
-        race_weights={
-            "Black": 1.6,
-            "Asian": 1.25,
-            "East Asian": 1.25,
-            "Indian": 1.15,
-            "Middle Eastern": 0.9,
-            "Latino_Hispanic": 0.8,
-        },
+        race_weights=_RACES,
         stages=(Stage(96, 8),),
         learning_rate=8e-4,
         age_unit=10.0,
         warmup=0.03,
         dropout_scale=0.1,
-        teacher=TeacherWeights(age=0.1, gender=1.0, emotion=0.7, features=4.0),
-        augmentation=Augmentation(
-            rotation=10,
-            zoom=0.12,
-            shift=0.06,
-            brightness=0.3,
-            contrast=0.3,
-            saturation=0.3,
-            grey=0.2,
-            blur=0.15,
-            erase=0.15,
-            noise=0.1,
-        ),
+        teacher=_LEANING,
+        augmentation=replace(_STRONG, blur=0.15, erase=0.15),
     ),
     # The fourth, of a hundred minutes, starts from those: Muon learns more from as many faces, and
     # the teacher, less right about ages than the network by now, has less to say about them.
@@ -222,14 +216,7 @@ RECIPES: dict[str, TrainConfig] = {
         shares={"utkface": 1.2, "ferplus": 0.5, "fairface": 1.1},
         age_balance=0.4,
         emotion_balance=0.15,
-        race_weights={
-            "Black": 1.6,
-            "Asian": 1.25,
-            "East Asian": 1.25,
-            "Indian": 1.15,
-            "Middle Eastern": 0.9,
-            "Latino_Hispanic": 0.8,
-        },
+        race_weights=_RACES,
         stages=(Stage(96, 16),),
         batch=256,
         optimiser="muon",
@@ -238,19 +225,8 @@ RECIPES: dict[str, TrainConfig] = {
         weight_decay=0.05,
         warmup=0.03,
         dropout_scale=0.1,
-        teacher=TeacherWeights(age=0.05, gender=1.0, emotion=0.7, features=4.0),
-        augmentation=Augmentation(
-            rotation=10,
-            zoom=0.12,
-            shift=0.06,
-            brightness=0.3,
-            contrast=0.3,
-            saturation=0.3,
-            grey=0.2,
-            blur=0.25,
-            erase=0.15,
-            noise=0.1,
-        ),
+        teacher=replace(_LEANING, age=0.05),
+        augmentation=replace(_STRONG, blur=0.25, erase=0.15),
     ),
 }
 
