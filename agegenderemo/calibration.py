@@ -22,10 +22,10 @@ EMOTION_GOAL = 0.9
 """An answer is "not sure" below the confidence above which this share of answers is right."""
 
 _KNOTS = (0.0, 3.0, 6.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0, 60.0, 70.0, 85.0)
-_NEIGHBOURS = 100  # faces that speak for one predicted age
+_NEIGHBOURS = 200  # faces that speak for one predicted age
 _FEWEST = 10  # faces of a band that counts
 # Weights of what an interval should be, beside level coverage: right over all, narrow, smooth.
-_OVERALL, _NARROW, _SMOOTH = 4.0, 0.0015, 0.003
+_OVERALL, _NARROW, _SMOOTH = 4.0, 0.0004, 0.003
 _TINY = 1e-12
 
 

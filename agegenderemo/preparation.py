@@ -183,19 +183,16 @@ def _search(
     detector: FaceDetector, images: dict[int, RGBImage], padding: float
 ) -> Iterator[tuple[int, Detection]]:
     """The face of each picture that has one, in that picture's own pixels."""
-    by_shape: dict[tuple[int, ...], list[int]] = {}
     for row, image in images.items():
-        by_shape.setdefault(image.shape, []).append(row)
-    for shape, rows in by_shape.items():
-        border = round(padding * min(shape[:2]))
-        factor = max(1, -(-_SEARCH_SIDE // min(shape[:2])))
-        batch = [_enlarge(_pad(images[row], border), factor) for row in rows]
-        smallest = max(20, int(_MIN_FACE * min(batch[0].shape[:2])))
-        height, width = batch[0].shape[:2]
-        results = detector.detect_batch(batch, min_face_size=smallest)
-        for row, faces in zip(rows, results, strict=True):
-            if faces:
-                yield row, _back(main_face(faces, width, height), factor, border)
+        side = min(image.shape[:2])
+        border = round(padding * side)
+        factor = max(1, -(-_SEARCH_SIDE // side))
+        picture = _enlarge(_pad(image, border), factor)
+        height, width = picture.shape[:2]
+        smallest = max(20, int(_MIN_FACE * min(height, width)))
+        faces = detector.detect(picture, min_face_size=smallest)
+        if faces:
+            yield row, _back(main_face(faces, width, height), factor, border)
 
 
 def _pad(image: RGBImage, border: int) -> RGBImage:

@@ -17,6 +17,7 @@ from agegenderemo.detection.mtcnn import FaceDetector
 from agegenderemo.images import load_image
 from agegenderemo.preparation import prepare, report
 from agegenderemo.readers import DatasetError, read
+from agegenderemo.records import Reading
 
 ROOT = Path(__file__).parent.parent
 
@@ -106,3 +107,11 @@ def test_a_killed_run_goes_on_to_the_same_crops(
     process.wait()
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     assert np.array_equal(PreparedSet.open(tmp_path / "utkface").crops, prepared.crops)
+
+
+def test_a_crop_does_not_depend_on_the_pictures_beside_it(data_root: Path, tmp_path: Path) -> None:
+    """In a batch the library's landmarks of one face in five were others."""
+    samples = read("utkface", data_root).only("test").samples[:24]
+    together = prepare("utkface", Reading(samples), tmp_path / "together", processes=1)
+    backwards = prepare("utkface", Reading(samples[::-2]), tmp_path / "backwards", processes=1)
+    assert np.array_equal(together.crops[::-2], backwards.crops)

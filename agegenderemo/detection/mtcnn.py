@@ -58,38 +58,16 @@ class FaceDetector:
         self, image: RGBImage, *, min_face_size: int | None = None, max_side: int | None = None
     ) -> list[Detection]:
         """Faces of one picture, the largest first; empty when there is none."""
-        return self.detect_batch([image], min_face_size=min_face_size, max_side=max_side)[0]
-
-    def detect_batch(
-        self,
-        images: Sequence[RGBImage],
-        *,
-        min_face_size: int | None = None,
-        max_side: int | None = None,
-    ) -> list[list[Detection]]:
-        """Faces of several pictures of one size (H×W), in one pass.
-
-        Raises ValueError when the pictures differ in size.
-        """
-        if len({image.shape for image in images}) > 1:
-            raise ValueError("The pictures of one batch must have the same size.")
-        if not images:
-            return []
-        shrunk = [shrink(image, max_side or self.max_side) for image in images]
-        scale = shrunk[0][1]
-        batch = np.stack([image for image, _ in shrunk])
-        found = self._search(batch, min_face_size or self.min_face_size)
-        height, width = images[0].shape[:2]
-        results = []
-        for rows, points in found:
-            faces = [
-                face
-                for row, five in zip(rows, points, strict=True)
-                if (face := _detection(row, five, scale, width, height)) is not None
-                and face.score >= self.min_score
-            ]
-            results.append(sorted(faces, key=lambda face: face.area, reverse=True))
-        return results
+        height, width = image.shape[:2]
+        shrunk, scale = shrink(image, max_side or self.max_side)
+        rows, points = self._search(shrunk, min_face_size or self.min_face_size)
+        faces = [
+            face
+            for row, five in zip(rows, points, strict=True)
+            if (face := _detection(row, five, scale, width, height)) is not None
+            and face.score >= self.min_score
+        ]
+        return sorted(faces, key=lambda face: face.area, reverse=True)
 
     def refine(self, image: RGBImage, boxes: Sequence[Box]) -> list[Detection | None]:
         """The face near each box, by MTCNN's last stage alone; None where none is seen.
@@ -124,17 +102,18 @@ class FaceDetector:
         return found
 
     def _search(
-        self, batch: NDArray[np.uint8], min_face_size: int
-    ) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """(rows of x1, y1, x2, y2, score; 5×2 points) for each picture of an N×H×W×3 batch."""
+        self, image: NDArray[np.uint8], min_face_size: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Rows of x1, y1, x2, y2, score, and 5×2 points of each."""
         # The library fails on an empty image pyramid: pictures smaller than the smallest face.
-        if min(batch.shape[1:3]) < min_face_size:
-            return [(np.empty((0, 5), np.float32), np.empty((0, 5, 2), np.float32))] * len(batch)
+        if min(image.shape[:2]) < min_face_size:
+            return np.empty((0, 5), np.float32), np.empty((0, 5, 2), np.float32)
         # The function under MTCNN.detect: it takes the face size as an argument instead of from
-        # shared state, and keeps a box, its score and its points in one order.
+        # shared state, and keeps a box, its score and its points in one order. One picture a call:
+        # in a batch it breaks ties between boxes of a face differently, and the points differ too.
         with torch.inference_mode():
             boxes, points = detect_face(
-                batch,
+                image[None],
                 min_face_size,
                 self._pnet,
                 self._rnet,
@@ -143,10 +122,10 @@ class FaceDetector:
                 _PYRAMID_FACTOR,
                 self._device,
             )
-        return [
-            (np.asarray(b, np.float32).reshape(-1, 5), np.asarray(p, np.float32).reshape(-1, 5, 2))
-            for b, p in zip(boxes, points, strict=True)
-        ]
+        return (
+            np.asarray(boxes[0], np.float32).reshape(-1, 5),
+            np.asarray(points[0], np.float32).reshape(-1, 5, 2),
+        )
 
 
 def _compiled(
