@@ -47,7 +47,9 @@ def test_two_processes_give_the_loss_curve_of_one(tmp_path: Path) -> None:
             rows += [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
     for key, value in rows[0].items():
         if key != "seconds":
-            assert rows[1][key] == pytest.approx(value, rel=0.02, abs=0.02), key
+            # One of twenty held-out faces may lie on an edge.
+            apart = 0.051 if "accuracy" in key else 0.02
+            assert rows[1][key] == pytest.approx(value, rel=0.02, abs=apart), key
     # The synced network is saved under the same names as any other.
     assert load_checkpoint(tmp_path / "together/model.safetensors").name == "agegendernet"
 
