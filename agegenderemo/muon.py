@@ -1,7 +1,7 @@
 """Muon (Jordan et al. 2024) for the kernels of convolutions.
 
-PyTorch's own takes matrices only, and works in bfloat16, which is a hundred times slower than
-float32 on processors without it; a test holds this one to its steps.
+PyTorch's own takes matrices only, and works in bfloat16, which processors without it emulate at a
+small part of the speed of float32; a test holds this one to its steps.
 """
 
 from collections.abc import Callable

@@ -18,6 +18,8 @@ from agegenderemo.recipes import TrainConfig
 from agegenderemo.training import fit
 
 HERE = Path(__file__).parent
+# Rounding grows from step to step, and each kind of CPU rounds in its own way: one way for all.
+ARITHMETIC = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "AVX2"}
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 
 
@@ -27,7 +29,7 @@ def one_epoch(sets: Path, out: Path, launcher: list[str], sync: str) -> list[flo
         [sys.executable, *launcher, str(HERE / "one_epoch.py"), str(sets), str(out), sync],
         check=True,
         capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": "1"} | ARITHMETIC,
         timeout=300,
     )
     losses: list[float] = json.loads((out / "losses.json").read_text())
@@ -47,9 +49,7 @@ def test_two_processes_give_the_loss_curve_of_one(tmp_path: Path) -> None:
             rows += [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
     for key, value in rows[0].items():
         if key != "seconds":
-            # One of twenty held-out faces may lie on an edge.
-            apart = 0.051 if "accuracy" in key else 0.02
-            assert rows[1][key] == pytest.approx(value, rel=0.02, abs=apart), key
+            assert rows[1][key] == pytest.approx(value, rel=0.02, abs=0.02), key
     # The synced network is saved under the same names as any other.
     assert load_checkpoint(tmp_path / "together/model.safetensors").name == "agegendernet"
 
