@@ -71,6 +71,15 @@ def save_checkpoint(
     write_atomically(path, save(tensors, {_META: json.dumps(meta)}))
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Whether a readable file says that it is a checkpoint of this package."""
+    try:
+        with safe_open(path, "pt") as file:
+            return _META in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read what `save_checkpoint` wrote; the weights come back as float32.
 

@@ -119,8 +119,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--out", type=Path, help="folder of the run; default runs/RECIPE")
     train.add_argument("--tensorboard", action="store_true", help="log to OUT/tensorboard too")
-    train.add_argument("--teacher", type=Path, metavar="FILE", help="a face descriptor's weights")
-    train.add_argument("--weights", type=Path, metavar="FILE", help="begin with this checkpoint")
+    train.add_argument(
+        "--teacher",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="the public face descriptor's weights, then any checkpoints that teach beside it",
+    )
+    train.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="begin with this checkpoint, or with the published weights of the recipe's family",
+    )
     train.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="change the recipe"
     )
@@ -166,7 +178,7 @@ def _train(args: argparse.Namespace) -> int:
             config,
             prepared,
             out,
-            teacher=args.teacher,
+            teachers=args.teacher,
             weights=args.weights,
             resume=args.resume,
             team=team,

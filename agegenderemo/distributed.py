@@ -142,3 +142,12 @@ class _SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
             self.running_var.lerp_(variance * count / (count - 1), momentum)
         scale = (variance + self.eps).rsqrt() * self.weight
         return centred * scale.view(shape) + self.bias.view(shape)
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device calculates in bfloat16: elsewhere that is emulated, and ten times slower
+    than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -1,5 +1,6 @@
 """Every training face of a run with its labels and what the teacher says of it, in one place."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from agegenderemo.dataset import PreparedSet, Targets, make_targets
 from agegenderemo.distributed import Team
 from agegenderemo.recipes import TrainConfig
-from agegenderemo.teacher import Lessons, describe, lessons
+from agegenderemo.teacher import Lessons, ask, describe, joined, lessons
 
 
 @dataclass(frozen=True)
@@ -69,38 +70,45 @@ def build_pool(
     sets: tuple[PreparedSet, ...],
     prepared: Path,
     config: TrainConfig,
-    teacher: Path | None,
+    teachers: Sequence[Path],
     team: Team,
 ) -> Pool:
     """The training faces of prepared sets that lie under ``prepared``, with the lessons of the
-    teacher at that path, if one is given. The processes of a team share its work."""
+    teachers at those paths: none, or the public descriptor and any checkpoints. The processes of a
+    team share their work."""
     rows = [s.rows("train", copies=not config.drop_copies) for s in sets]
     samples = [s.samples[row] for s, own in zip(sets, rows, strict=True) for row in own]
     targets = make_targets(samples)
     taught = None
-    if teacher is not None:
-        described = [
-            describe(s, prepared / s.name, own, teacher, team)
-            for s, own in zip(sets, rows, strict=True)
+    if teachers:
+        numbers = [
+            torch.cat(
+                [
+                    read(s, prepared / s.name, own, path, team)
+                    for s, own in zip(sets, rows, strict=True)
+                ]
+            )
+            for path, read in zip(teachers, (describe, *[ask] * (len(teachers) - 1)), strict=True)
         ]
         if team.leads:
-            taught = lessons(torch.cat(described), targets, config.seed)
+            taught = joined(lessons(numbers[0], targets, config.seed), numbers[1:])
         taught = team.share(taught)
     index = np.concatenate([np.full(len(own), i) for i, own in enumerate(rows)])
     weight = np.ones(len(index))
     for name in np.unique(index):
         own = np.flatnonzero(index == name)
-        races = [samples[face].group for face in own]
+        races = [f"{sets[name].name}/{samples[face].group}" for face in own]
         weight[own] = _weights(targets.take(torch.from_numpy(own)), races, config)
     return Pool(sets, index, np.concatenate(rows), targets, taught, weight)
 
 
-def _weights(targets: Targets, races: list[str | None], config: TrainConfig) -> NDArray[np.float64]:
+def _weights(targets: Targets, races: list[str], config: TrainConfig) -> NDArray[np.float64]:
     """How often to draw each face of a set, 1 on average: rare ages and emotions more often, and
-    races as the recipe says."""
+    races (``SET/LABEL`` each) as the recipe says."""
     decade = (targets.age_low / 10).long().clamp(max=9)
     emotion = targets.emotion.argmax(dim=1)
-    weight = np.array([config.race_weights.get(race or "", 1.0) for race in races])
+    wanted = config.race_weights
+    weight = np.array([wanted.get(race, wanted.get(race.split("/")[1], 1.0)) for race in races])
     for label, mask, power in (
         (decade, targets.age_mask, config.age_balance),
         (emotion, targets.emotion_mask, config.emotion_balance),

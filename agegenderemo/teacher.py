@@ -1,92 +1,41 @@
-"""What a public face network knows of the training faces, computed once and cached.
+"""What other networks know of the training faces, computed once and cached.
 
-The descriptor (MobileNet v1 of HSE_FaceRec_tf by A. Savchenko, Apache-2.0, trained on VGGFace2,
-IMDB-WIKI and Adience) stays frozen. Its safetensors file holds ``conv.0`` to ``conv.26`` (weight
-and bias, batch norm folded in), ``hidden`` (256), ``age`` (classes 1 to 100 years) and ``gender``.
-A small probe learns age, gender and emotion from its 1,024 numbers on the training samples, and
-answers for every training face, whatever labels that face has.
+The first teacher is a public face network that stays frozen
+(`agegenderemo.models.facedescriptor`): a small probe learns age, gender and emotion from its 1,024
+numbers on the training samples, and answers for every training face, whatever labels that face has.
+More teachers are checkpoints of this package, which answer by themselves.
 """
 
+import hashlib
 import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
+from PIL import Image
 from torch import Tensor, nn
-from torch.nn import functional as F
 from tqdm import tqdm
 
+from agegenderemo.checkpoint import load_checkpoint
 from agegenderemo.dataset import PreparedSet, Targets
-from agegenderemo.distributed import Team
+from agegenderemo.distributed import Team, has_bfloat16
+from agegenderemo.images import RGBImage, load_image
 from agegenderemo.labels import EMOTIONS
 from agegenderemo.losses import LossWeights, multitask_loss
 from agegenderemo.models import Outputs
+from agegenderemo.models.facedescriptor import DESCRIPTOR_INPUT, WIDTH, DescriptorBackbone
+from agegenderemo.predictor import Predictor
+from agegenderemo.readers import read_bytes
+from agegenderemo.records import ImageRef
+from agegenderemo.transforms import to_input
 
-_STRIDE_TWO = {0, 3, 7, 11, 23}
-_SIDE = 160  # trained at 224; crops hold 128 pixels, and this takes half the time
-_MEAN_BGR = (103.939, 116.779, 123.68)
 _COMPONENTS = 128
+_AIR = 0.08  # of the side, added on every side
 _BATCH = 32
-_WIDTH = 1024
-
-
-class FaceDescriptor(nn.Module):
-    """The public network: 13 depthwise-separable steps, ReLU6, mean over the last map."""
-
-    def __init__(self, path: Path) -> None:
-        """Raises ValueError when the file at ``path`` is not this network."""
-        super().__init__()
-        try:
-            weights = {k: v.float() for k, v in load_file(path).items()}
-            self.convs = nn.ModuleList(_conv(weights, i) for i in range(27))
-        except (OSError, KeyError, RuntimeError) as error:
-            raise ValueError(f"{path} is not the face descriptor's safetensors file") from error
-        self.hidden = _linear(weights, "hidden")
-        self.age_classes = _linear(weights, "age")
-        self.male = _linear(weights, "gender")
-        self.to(memory_format=torch.channels_last).eval().requires_grad_(False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """N×S×S×3 RGB, 0 to 255, best at 224 pixels, to N×1024, never negative."""
-        x = images.permute(0, 3, 1, 2).float()
-        x = x.flip(1) - x.new_tensor(_MEAN_BGR).view(1, 3, 1, 1)
-        x = x.contiguous(memory_format=torch.channels_last)
-        for index, conv in enumerate(self.convs):
-            if conv.kernel_size == (3, 3):
-                # TensorFlow's SAME: with stride 2 on an even side, pad below and right only.
-                x = F.pad(x, (0, 1, 0, 1) if index in _STRIDE_TWO else (1, 1, 1, 1))
-            x = F.relu6(conv(x), inplace=True)
-        return x.mean(dim=(2, 3))
-
-    def own_answers(self, descriptors: Tensor) -> tuple[Tensor, Tensor]:
-        """The age (N, years) and probability of male (N,) of the network's own heads."""
-        z = F.relu(self.hidden(descriptors))
-        ages = torch.arange(1, 101, dtype=z.dtype)
-        return self.age_classes(z).softmax(dim=1) @ ages, self.male(z).sigmoid().squeeze(1)
-
-
-def _conv(weights: dict[str, Tensor], index: int) -> nn.Conv2d:
-    weight = weights[f"conv.{index}.weight"]
-    depthwise = weight.shape[1] == 1
-    conv = nn.Conv2d(
-        weight.shape[0] if depthwise else weight.shape[1],
-        weight.shape[0],
-        int(weight.shape[2]),
-        stride=2 if index in _STRIDE_TWO else 1,
-        groups=weight.shape[0] if depthwise else 1,
-    )
-    conv.load_state_dict({"weight": weight, "bias": weights[f"conv.{index}.bias"]})
-    return conv
-
-
-def _linear(weights: dict[str, Tensor], name: str) -> nn.Linear:
-    weight = weights[f"{name}.weight"]
-    linear = nn.Linear(weight.shape[1], weight.shape[0])
-    linear.load_state_dict({"weight": weight, "bias": weights[f"{name}.bias"]})
-    return linear
 
 
 def describe(
@@ -96,17 +45,84 @@ def describe(
     path: Path,
     team: Team = Team(),  # noqa: B008  frozen
 ) -> Tensor:
-    """Descriptors of the rows, len(rows)×1024, from the cache beside the crops or computed now.
+    """Descriptors of the rows by the public network at ``path``, len(rows)×1024, from the cache
+    beside the crops or computed now.
+
+    It sees whole pictures, of which these sets have one a face: it knows more of a face with the
+    hair and some air round it than of our crops.
+    """
+
+    def start() -> Callable[[NDArray[np.int64]], Tensor]:
+        network = DescriptorBackbone()
+        network.load_public(path)
+        network.to(memory_format=torch.channels_last).eval()
+        low = has_bfloat16(torch.device("cpu"))
+        readers = ThreadPoolExecutor(2)
+
+        def numbers(rows: NDArray[np.int64]) -> Tensor:
+            pictures = readers.map(_airy, (prepared.samples[row].image for row in rows))
+            x = to_input(torch.from_numpy(np.stack(list(pictures))), DESCRIPTOR_INPUT)
+            with torch.autocast("cpu", torch.bfloat16, enabled=low):
+                described: Tensor = network(x)
+            return described.float()
+
+        return numbers
+
+    return _cached("descriptor-pictures", WIDTH, start, prepared, folder, rows, team)
+
+
+def _airy(ref: ImageRef) -> RGBImage:
+    """A picture with a little more border, as the descriptor likes it."""
+    image = load_image(read_bytes(ref))
+    border = round(_AIR * min(image.shape[:2]))
+    padded = np.pad(image, ((border, border), (border, border), (0, 0)), mode="edge")
+    side = DESCRIPTOR_INPUT.size
+    return np.asarray(Image.fromarray(padded).resize((side, side), Image.Resampling.BILINEAR))
+
+
+def ask(
+    prepared: PreparedSet,
+    folder: Path,
+    rows: NDArray[np.int64],
+    path: Path,
+    team: Team = Team(),  # noqa: B008  frozen
+) -> Tensor:
+    """What the checkpoint at ``path`` says of the rows, len(rows)×10: age in years, probability of
+    male, and of the eight emotions; from the cache beside the crops or computed now.
+
+    Raises CheckpointError when there is none.
+    """
+    checkpoint = load_checkpoint(path)
+    predictor = Predictor(checkpoint.model, checkpoint.input)
+
+    def answers(rows: NDArray[np.int64]) -> Tensor:
+        given = predictor.predict(torch.from_numpy(prepared.crops[rows]))
+        return torch.tensor([(a.age, a.male_probability, *a.emotions) for a in given])
+
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    return _cached(f"answers-{digest}", 10, lambda: answers, prepared, folder, rows, team)
+
+
+def _cached(
+    name: str,
+    width: int,
+    start: Callable[[], Callable[[NDArray[np.int64]], Tensor]],
+    prepared: PreparedSet,
+    folder: Path,
+    rows: NDArray[np.int64],
+    team: Team,
+) -> Tensor:
+    """Numbers of the rows, len(rows)×width, of which the first is never negative.
 
     The cache is written as it grows: a killed run goes on where it was. The processes of a machine
     share the work.
     """
-    cache = folder / "descriptor.npy"
+    cache = folder / f"{name}.npy"
     count = len(prepared.samples)
     if not cache.exists() and team.local_rank == 0:
         fresh = cache.with_suffix(".tmp")
-        store = np.lib.format.open_memmap(fresh, "w+", np.float16, (count, _WIDTH))
-        store[:, 0] = -1  # a descriptor is never negative: this row is still to do
+        store = np.lib.format.open_memmap(fresh, "w+", np.float16, (count, width))
+        store[:, 0] = -1  # this row is still to do
         fresh.replace(cache)
     team.wait()
     store = np.load(cache, "r+")
@@ -114,27 +130,20 @@ def describe(
     team.wait()  # until every process has made its list of what is to do
     todo = todo[team.local_rank :: team.local_size]
     if len(todo):
-        network = FaceDescriptor(path)
-        starts = range(0, len(todo), _BATCH)
-        for start in tqdm(
-            starts,
-            desc=f"{prepared.name}: describing faces",
+        compute = start()
+        for begin in tqdm(
+            range(0, len(todo), _BATCH),
+            desc=f"{prepared.name}: asking the teacher",
             unit="batch",
             disable=not team.leads,
         ):
-            batch = todo[start : start + _BATCH]
+            batch = todo[begin : begin + _BATCH]
             with torch.inference_mode():
-                found = network(_enlarge(prepared.crops[batch])).half().numpy()
+                found = compute(batch).half().numpy()
             store[batch, 1:] = found[:, 1:]
             store[batch, 0] = found[:, 0]
     team.wait()
     return torch.from_numpy(store[rows].astype(np.float32))
-
-
-def _enlarge(crops: NDArray[np.uint8]) -> Tensor:
-    x = torch.from_numpy(crops).permute(0, 3, 1, 2).float()
-    x = F.interpolate(x, (_SIDE, _SIDE), mode="bilinear", align_corners=False)
-    return x.permute(0, 2, 3, 1)
 
 
 class Lessons(NamedTuple):
@@ -170,11 +179,24 @@ def lessons(descriptors: Tensor, targets: Targets, seed: int, epochs: int = 12) 
     return Lessons(age, male, emotion, _principal(x))
 
 
+def joined(taught: Lessons, answers: list[Tensor]) -> Lessons:
+    """The lessons with the `ask` answers of more teachers, N×10 each, averaged in.
+
+    Ages are those of the others alone: the probe takes children for older.
+    """
+    if not answers:
+        return taught
+    others = torch.stack(answers)
+    male = torch.cat([taught.male[None], others[:, :, 1]]).mean(dim=0)
+    emotion = torch.cat([taught.emotion[None], others[:, :, 2:]]).mean(dim=0)
+    return Lessons(others[:, :, 0].mean(dim=0), male, emotion, taught.features)
+
+
 class _Probe(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Dropout(0.2), nn.Linear(_WIDTH, 384), nn.ReLU(), nn.Dropout(0.4)
+            nn.Dropout(0.2), nn.Linear(WIDTH, 384), nn.ReLU(), nn.Dropout(0.4)
         )
         self.age = nn.Linear(384, 1)
         self.gender = nn.Linear(384, 1)

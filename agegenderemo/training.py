@@ -20,8 +20,8 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from agegenderemo.checkpoint import (
-    Checkpoint,
     CheckpointError,
+    is_checkpoint,
     load_checkpoint,
     load_state,
     save_checkpoint,
@@ -29,7 +29,7 @@ from agegenderemo.checkpoint import (
     write_atomically,
 )
 from agegenderemo.dataset import PreparedSet, Targets
-from agegenderemo.distributed import Team, sync_batch_norm
+from agegenderemo.distributed import Team, has_bfloat16, sync_batch_norm
 from agegenderemo.evaluation import answer, loss_of_answers, measure
 from agegenderemo.losses import (
     Counts,
@@ -63,7 +63,7 @@ def fit(
     prepared: Path,
     out: Path,
     *,
-    teacher: Path | None = None,
+    teachers: Sequence[Path] = (),
     weights: Path | None = None,
     resume: bool = False,
     stop_after: int | None = None,
@@ -92,20 +92,16 @@ def fit(
                 f"{prepared / one.name} holds crops framed as {one.framing!r}; the recipe wants "
                 f"{config.framing!r}."
             )
-    pool = build_pool(sets, prepared, config, teacher, team)
+    pool = build_pool(sets, prepared, config, teachers, team)
     validation = [
         (s, rows) for s in sets if len(rows := s.rows("val", copies=not config.drop_copies))
     ]
     if not validation and (config.keep == "best" or config.schedule == "plateau"):
         raise DatasetError("The recipe steers by a validation loss, but no set has such samples.")
-    start_from = None if weights is None else load_checkpoint(weights)
-    if start_from is not None and start_from.name != config.model:
-        raise CheckpointError(
-            f"{weights} holds a network of the family {start_from.name!r}; the recipe trains "
-            f"{config.model!r}."
-        )
-    run = Run(config, pool, team, start_from)
-    settings = json.loads(json.dumps({**config.to_dict(), "with_teacher": teacher is not None}))
+    run = Run(config, pool, team, weights)
+    settings = json.loads(
+        json.dumps({**config.to_dict(), "teachers": [path.name for path in teachers]})
+    )
     origin = {"training_faces": pool.counts(), "commit": _commit()}
     history: History = []
     start = 0
@@ -224,7 +220,7 @@ class Run:
     """Model, its moving average, optimiser and schedule."""
 
     def __init__(
-        self, config: TrainConfig, pool: Pool, team: Team, start_from: Checkpoint | None = None
+        self, config: TrainConfig, pool: Pool, team: Team, weights: Path | None = None
     ) -> None:
         self.config = config
         self.pool = pool
@@ -233,9 +229,8 @@ class Run:
         torch.manual_seed(config.seed)
         self.model = create_model(config.model, dropout_scale=config.dropout_scale)
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if start_from is not None:
-            self.model.load_state_dict(start_from.model.state_dict())
-        elif config.start_at_mean_age:
+        whole = weights is not None and _begin_with(weights, self.model, config.model)
+        if config.start_at_mean_age and not whole:
             _start_ages(self.model, pool.targets, config.age_unit)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         self.project: nn.Linear | None = None
@@ -468,6 +463,22 @@ def _teacher_loss(
     return loss + weights.features * F.mse_loss(projected, taught.features)
 
 
+def _begin_with(weights: Path, model: MultiTaskNet, name: str) -> bool:
+    """Load a checkpoint, or the published weights of the family; whether the heads came too."""
+    load_public = get_spec(name).load_public
+    if load_public is not None and not is_checkpoint(weights):
+        load_public(model, weights)
+        return False
+    checkpoint = load_checkpoint(weights)
+    if checkpoint.name != name:
+        raise CheckpointError(
+            f"{weights} holds a network of the family {checkpoint.name!r}; the recipe trains "
+            f"{name!r}."
+        )
+    model.load_state_dict(checkpoint.model.state_dict())
+    return True
+
+
 @torch.no_grad()
 def _start_ages(model: MultiTaskNet, targets: Targets, unit: float) -> None:
     """Begin at the mean age, and with weights for outputs that spread over tens of years: in
@@ -501,11 +512,7 @@ def _commit() -> str | None:
 def use_bfloat16(config: TrainConfig, device: torch.device) -> bool:
     if config.precision != "auto":
         return config.precision == "bfloat16"
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    # Without these instructions bfloat16 is emulated, and ten times slower than float32.
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return has_bfloat16(device)
 
 
 def _write_history(path: Path, history: History) -> None:

@@ -78,7 +78,7 @@ def rate(step: Callable[[int], None], faces: int, batches: int, team: Team) -> f
 def measure(size: int, config: TrainConfig, folder: Path, batches: int, team: Team) -> list[float]:
     """Bare, loader and real rates at one input size."""
     sets = (PreparedSet.open(folder / "noise"),)
-    pool = build_pool(sets, folder, config, None, team)
+    pool = build_pool(sets, folder, config, (), team)
     run = Run(config, pool, team)
     spec = InputSpec(size)
     order = pool.epoch(config.shares, config.batch, 0)

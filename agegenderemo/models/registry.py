@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from agegenderemo.models.heads import MultiTaskNet
@@ -22,18 +23,25 @@ class ModelSpec:
     build: Builder
     input: InputSpec
     source: str
+    load_public: Callable[[MultiTaskNet, Path], None] | None = None
+    """Begins with published weights of another format, where there are such."""
 
 
 _SPECS: dict[str, ModelSpec] = {}
 
 
-def register(name: str, input: InputSpec, source: str) -> Callable[[Builder], Builder]:
+def register(
+    name: str,
+    input: InputSpec,
+    source: str,
+    load_public: Callable[[MultiTaskNet, Path], None] | None = None,
+) -> Callable[[Builder], Builder]:
     """Decorator that adds a builder under ``name``; raises ValueError for a name taken twice."""
 
     def add(build: Builder) -> Builder:
         if name in _SPECS:
             raise ValueError(f"a model named {name!r} is registered already")
-        _SPECS[name] = ModelSpec(name, build, input, source)
+        _SPECS[name] = ModelSpec(name, build, input, source, load_public)
         return build
 
     return add

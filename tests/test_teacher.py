@@ -1,0 +1,142 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from synthetic import prepared_sets
+from torch import nn
+
+from agegenderemo.checkpoint import CheckpointError, load_checkpoint
+from agegenderemo.dataset import PreparedSet, sample_to_json
+from agegenderemo.models.facedescriptor import DESCRIPTOR_INPUT, WIDTH, DescriptorBackbone
+from agegenderemo.recipes import Stage, TrainConfig
+from agegenderemo.records import ImageRef
+from agegenderemo.teacher import Lessons, ask, describe, joined
+from agegenderemo.training import fit
+from agegenderemo.transforms import to_input
+
+TINY = TrainConfig(
+    shares={"faces": 1.0, "moods": 1.0}, stages=(Stage(32, 1),), batch=16, precision="float32"
+)
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The synthetic sets, with the pictures that their samples name."""
+    root = prepared_sets(tmp_path_factory.mktemp("sets"), count=30)
+    for name in ("faces", "moods"):
+        prepared = PreparedSet.open(root / name)
+        lines = []
+        for index, sample in enumerate(prepared.samples):
+            Image.fromarray(prepared.crops[index]).save(root / name / f"{index}.png")
+            ref = ImageRef(root / name, f"{index}.png")
+            lines.append(sample_to_json(dataclasses.replace(sample, image=ref)) + "\n")
+        (root / name / "samples.jsonl").write_text("".join(lines))
+    return root
+
+
+@pytest.fixture(scope="module")
+def public(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file in the public network's format, with weights of no use."""
+    torch.manual_seed(0)
+    network = DescriptorBackbone()
+    for conv in network.conv:
+        nn.init.kaiming_normal_(conv.weight)  # smaller ones would let the signal die
+    weights = network.state_dict()
+    path = tmp_path_factory.mktemp("public") / "public.safetensors"
+    save_file({**weights, "hidden.weight": torch.zeros(256, WIDTH)}, path)
+    return path
+
+
+def test_the_public_weights_describe_a_face_as_their_author_has_it(
+    data_root: Path, examples: Path
+) -> None:
+    network = DescriptorBackbone().eval()
+    network.load_public(data_root / "face_descriptor.safetensors")
+    face = Image.open(examples / "astronaut.jpg").crop((165, 50, 285, 170))
+    picture = np.array(face.resize((224, 224), Image.Resampling.BILINEAR))
+    with torch.inference_mode():
+        numbers = network(to_input(torch.from_numpy(picture)[None], DESCRIPTOR_INPUT))
+    assert numbers.shape == (1, WIDTH)
+    assert numbers.mean().item() == pytest.approx(0.2466, abs=5e-5)
+
+
+@pytest.mark.parametrize("content", [b"", b"not weights at all"])
+def test_another_file_is_refused_in_one_sentence(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "other.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="not the face descriptor's"):
+        DescriptorBackbone().load_public(path)
+    save_file({"conv.0.weight": torch.zeros(1)}, path)
+    with pytest.raises(ValueError, match="not the face descriptor's"):
+        DescriptorBackbone().load_public(path)
+
+
+def test_the_family_begins_with_the_public_weights_and_trains(
+    sets: Path, public: Path, tmp_path: Path
+) -> None:
+    still = dataclasses.replace(TINY, model="facedescriptor", learning_rate=0.0, ema=0.0)
+    weights = fit(still, sets, tmp_path / "still", weights=public)
+    expected = DescriptorBackbone()
+    expected.load_public(public)
+    checkpoint = load_checkpoint(weights)
+    assert checkpoint.name == "facedescriptor"
+    assert checkpoint.input.mean == DESCRIPTOR_INPUT.mean
+    for name, value in checkpoint.model.backbone.state_dict().items():
+        assert torch.equal(value, expected.state_dict()[name].half().float()), name
+    moving = dataclasses.replace(still, learning_rate=1e-3, optimiser="muon")
+    on = load_checkpoint(fit(moving, sets, tmp_path / "moving", weights=weights))
+    for before, after in zip(
+        checkpoint.model.backbone.parameters(), on.model.backbone.parameters(), strict=True
+    ):
+        assert not torch.equal(before, after)
+    with pytest.raises(CheckpointError, match="facedescriptor"):
+        fit(TINY, sets, tmp_path / "other", weights=weights)
+
+
+def test_checkpoints_teach_beside_the_descriptor_and_answer_once(
+    sets: Path, public: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = fit(TINY, sets, tmp_path / "first")
+    fit(TINY, sets, tmp_path / "second", teachers=(public, weights))
+    faces = PreparedSet.open(sets / "faces")
+    rows = faces.rows("train")
+    answers = ask(faces, sets / "faces", rows, weights)
+    assert answers.shape == (len(rows), 10)
+    assert ((answers[:, 1] >= 0) & (answers[:, 1] <= 1)).all()
+    assert torch.allclose(answers[:, 2:].sum(dim=1), torch.ones(len(rows)), atol=1e-2)
+    # All of it was answered already: nothing is computed a second time.
+    monkeypatch.setattr(DescriptorBackbone, "forward", None)
+    monkeypatch.setattr("agegenderemo.predictor.Predictor.predict", None)
+    assert torch.equal(ask(faces, sets / "faces", rows, weights), answers)
+    assert describe(faces, sets / "faces", rows, public).shape == (len(rows), WIDTH)
+
+
+def test_the_descriptor_sees_the_picture_and_not_the_crop(
+    sets: Path, public: Path, tmp_path: Path
+) -> None:
+    faces = PreparedSet.open(sets / "faces")
+    rows = faces.rows("val")
+    blind = dataclasses.replace(faces, crops=np.zeros_like(faces.crops))
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+    assert torch.equal(describe(faces, first, rows, public), describe(blind, second, rows, public))
+
+
+def test_joined_lessons_average_all_but_the_ages_of_the_probe() -> None:
+    taught = Lessons(
+        torch.tensor([20.0]), torch.tensor([0.2]), torch.full((1, 8), 0.125), torch.ones(1, 128)
+    )
+    emotion = nn.functional.one_hot(torch.tensor([3]), 8).float()
+    other = torch.cat([torch.tensor([[30.0, 0.8]]), emotion], dim=1)
+    both = joined(taught, [other])
+    assert both.age.item() == 30
+    assert both.male.item() == 0.5
+    assert both.emotion[0, 3].item() == pytest.approx((1 + 0.125) / 2)
+    assert torch.equal(both.features, taught.features)
+    assert joined(taught, [other, other]).male.item() == pytest.approx((0.2 + 0.8 + 0.8) / 3)
+    assert joined(taught, []) is taught
