@@ -242,7 +242,7 @@ RECIPES: dict[str, TrainConfig] = {
             "fairface/Middle Eastern": 0.8,
             "fairface/Latino_Hispanic": 0.8,
         },
-        stages=(Stage(96, 14),),
+        stages=(Stage(96, 12),),
         batch=256,
         optimiser="muon",
         learning_rate=1.5e-3,
