@@ -17,7 +17,7 @@ from typing import IO, Any, get_args
 
 from tqdm import tqdm
 
-from agegenderemo.fairness import largest_gap
+from agegenderemo.fairness import ADULT_RACE, RACE, largest_gap
 from agegenderemo.images import IMAGE_SUFFIXES, ImageError, load_image
 from agegenderemo.labels import EMOTIONS
 from agegenderemo.readers import READERS, DatasetError
@@ -395,7 +395,7 @@ def _pipeline_lines(figures: dict[str, Any]) -> list[str]:
 def _group_lines(groups: list[dict[str, Any]]) -> list[str]:
     lines = ["  groups, with 95 % bootstrap intervals"]
     for group in groups:
-        line = f"  {group['by']:>8} {group['group']:<16} n {group['n']:6,}"
+        line = f"  {group['by']:>19} {group['group']:<16} n {group['n']:6,}"
         if "age_mae" in group:
             value, low, high = group["age_mae"]
             line += f"  MAE {value:5.2f} ({low:.2f} to {high:.2f})"
@@ -403,12 +403,12 @@ def _group_lines(groups: list[dict[str, Any]]) -> list[str]:
             value, low, high = group["gender_accuracy"]
             line += f"  gender {value:6.1%} ({low:.1%} to {high:.1%})"
         lines.append(line)
-    gap = largest_gap(groups)
-    if gap:
-        lines.append(
-            f"  largest gap in gender accuracy between races: {100 * gap['gap']:.1f} points, "
-            f"{gap['worst']} the worst, {gap['best']} the best"
-        )
+    for by in (RACE, ADULT_RACE):
+        if gap := largest_gap(groups, by):
+            lines.append(
+                f"  largest gap in gender accuracy by {by}: {100 * gap['gap']:.1f} points, "
+                f"{gap['worst']} the worst, {gap['best']} the best"
+            )
     return lines
 
 

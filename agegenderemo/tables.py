@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agegenderemo.checkpoint import load_card
-from agegenderemo.fairness import largest_gap
+from agegenderemo.fairness import ADULT_RACE, largest_gap
 from agegenderemo.labels import EMOTIONS
 
 SETS = {"utkface": "UTKFace", "ferplus": "FER+", "fairface": "FairFace", "ffhq": "FFHQ-Features"}
@@ -214,11 +214,15 @@ def _groups(figures: dict[str, Any], key: str) -> Table | None:
     if not any(row[3] for row in rows):
         head, rows = (*head[:3], head[4]), [(*row[:3], row[4]) for row in rows]
     note = ""
-    gap = largest_gap(groups)
-    if gap:
+    if gap := largest_gap(groups):
         note = (
             f"The largest gap between races: the gender of faces labelled {gap['worst']} is right "
             f"{100 * gap['gap']:.1f} points less often than that of faces labelled {gap['best']}."
+        )
+    if gap := largest_gap(groups, ADULT_RACE):
+        note += (
+            f" Among adults it is {100 * gap['gap']:.1f} points, between {gap['worst']} and "
+            f"{gap['best']}."
         )
     return Table(f"{_where(figures[key])}, by group", head, tuple(rows), note)
 

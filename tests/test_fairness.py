@@ -1,10 +1,11 @@
 """Figures by group, on answers whose right figures are known."""
 
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
-from agegenderemo.fairness import group_figures, largest_gap
+from agegenderemo.fairness import ADULT_RACE, group_figures, largest_gap
 from agegenderemo.records import Attributes, ImageRef, Sample
 
 CALM = (0.0,) * 5 + (1.0, 0.0, 0.0)
@@ -35,6 +36,23 @@ def test_groups_have_their_own_figures_and_intervals() -> None:
     gap = largest_gap(list(rows.values()))
     assert gap == {"worst": "A", "best": "B", "gap": pytest.approx(0.09)}
     assert group_figures(samples, answers) == group_figures(samples, answers)
+
+
+def test_the_gap_among_adults_leaves_children_out() -> None:
+    parts = (
+        group("A", 100, 4),
+        group("A", 100, 40, age=3),
+        group("B", 100, 2),
+        group("B", 60, 30, age=19),
+    )
+    samples, answers = (list(chain(*column)) for column in zip(*parts, strict=True))
+    groups = group_figures(samples, answers)
+    assert largest_gap(groups, ADULT_RACE) == {
+        "worst": "A",
+        "best": "B",
+        "gap": pytest.approx(0.02),
+    }
+    assert largest_gap(groups)["gap"] == pytest.approx(44 / 200 - 32 / 160)
 
 
 def test_small_groups_and_sets_without_races_say_nothing() -> None:
