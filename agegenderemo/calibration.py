@@ -26,6 +26,7 @@ _NEIGHBOURS = 200  # faces that speak for one predicted age
 _FEWEST = 10  # faces of a band that counts
 # Weights of what an interval should be, beside level coverage: right over all, narrow, smooth.
 _OVERALL, _NARROW, _SMOOTH = 4.0, 0.0004, 0.003
+_SOFT_SHARE, _SOFT_YEARS = 0.2, 0.5
 _TINY = 1e-12
 
 
@@ -195,7 +196,10 @@ def _level_reach(
 
     def loss(candidate: NDArray[np.float64]) -> float:
         down, up = (np.exp(np.interp(predicted, _KNOTS, side)) for side in candidate)
-        held = ((-residual <= down) & (residual <= up)).astype(np.float64)
+        # A face near an end counts in part, or the ends would fit single faces.
+        soft = _SOFT_SHARE * (down + up) + 2 * _SOFT_YEARS
+        inside = (0.5 + (room / soft).clip(-0.5, 0.5) for room in (down + residual, up - residual))
+        held = np.prod(tuple(inside), axis=0)
         return float(
             ((shares @ held - LEVEL) ** 2).sum()
             + _OVERALL * (held.mean() - LEVEL) ** 2
@@ -203,7 +207,7 @@ def _level_reach(
             + _SMOOTH * (np.diff(candidate, axis=1) ** 2).sum()
         )
 
-    # Coverage jumps from face to face, so there is no slope to follow: try steps, end by end.
+    # Try steps, end by end: few numbers, and the clipped parts have no slope to follow.
     best, step = loss(reach), 0.3
     while step > 0.01:
         before = best

@@ -228,9 +228,9 @@ RECIPES: dict[str, TrainConfig] = {
         teacher=replace(_LEANING, age=0.05),
         augmentation=replace(_STRONG, blur=0.25, erase=0.15),
     ),
-    # The fifth, of MINUTES, starts from those, which teach beside the descriptor (they are the
-    # second file of --teacher). The fourth had begun to remember its training faces, so these are
-    # changed more, and soft answers count more.
+    # The fifth, of seventy minutes, starts from those, which teach beside the descriptor (they are
+    # the second file of --teacher). The fourth had begun to remember its training faces, so these
+    # are changed more, and soft answers count more.
     "shipped": TrainConfig(
         shares={"utkface": 1.2, "ferplus": 0.5, "fairface": 1.1},
         age_balance=0.4,

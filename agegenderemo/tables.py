@@ -12,6 +12,7 @@ from typing import Any
 
 from agegenderemo.checkpoint import load_card
 from agegenderemo.fairness import ADULT_RACE, largest_gap
+from agegenderemo.goals import goal_rows
 from agegenderemo.labels import EMOTIONS
 
 SETS = {"utkface": "UTKFace", "ferplus": "FER+", "fairface": "FairFace", "ffhq": "FFHQ-Features"}
@@ -38,6 +39,7 @@ def tables(figures: dict[str, Any]) -> dict[str, Table]:
     """Every table that the figures beside a checkpoint fill, by name, in the order to show."""
     made: dict[str, Callable[[dict[str, Any]], Table | None]] = {
         "results": _results,
+        "goals": _goals,
         "bands": _bands,
         "emotions": _emotions,
         "sureness": _sureness,
@@ -130,6 +132,10 @@ def _adults(figures: dict[str, Any]) -> tuple[str, ...]:
     age = f"{adults['age_mae']:.2f} ± {adults['age_sd']:.2f} years"
     name = f"{_where(figures)}, ages 21 to 60"
     return (name, f"{adults['n']:,}", age, _share(adults["gender_accuracy"]), "", "")
+
+
+def _goals(figures: dict[str, Any]) -> Table:
+    return Table("Goals", ("figure", "measured", "must", "aim", "verdict"), goal_rows(figures))
 
 
 def _bands(figures: dict[str, Any]) -> Table | None:

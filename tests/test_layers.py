@@ -31,7 +31,7 @@ USE = (
     "analyzer",
     "pipeline",
 )
-SHOW = ("palette", "results", "tables", "charts", "figures", "drawing", "web")
+SHOW = ("palette", "results", "goals", "tables", "charts", "figures", "drawing", "web")
 ENTRY = ("cli", "__main__", "app", "train")
 ORDER = GROUND + PARTS + LEARN + USE + SHOW + ENTRY
 """From the ground up: a file or folder imports only those that stand before it."""
