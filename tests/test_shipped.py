@@ -42,6 +42,16 @@ def test_ferplus(data_root: Path, tmp_path: Path) -> None:
     same_as_the_card("ferplus", figures)
 
 
+def test_fairface(data_root: Path, tmp_path: Path) -> None:
+    figures = evaluate("fairface", data_root, "val", tmp_path / "figures.json")
+    assert figures["n"] == 1995
+    assert figures["gender_accuracy"] >= 0.9
+    assert figures["age_band_accuracy"] >= 0.5
+    assert figures["gender_calibration_error"] <= 0.02
+    assert len([group for group in figures["groups"] if group["by"] == "race"]) == 7
+    same_as_the_card("fairface", figures)
+
+
 def same_as_the_card(data: str, figures: dict[str, Any]) -> None:
     """To a face or two: another CPU may round an answer on the edge the other way."""
     card = load_card(DEFAULT_CHECKPOINT)[data]
