@@ -26,6 +26,7 @@ _NEIGHBOURS = 200  # faces that speak for one predicted age
 _FEWEST = 10  # faces of a band that counts
 # Weights of what an interval should be, beside level coverage: right over all, narrow, smooth.
 _OVERALL, _NARROW, _SMOOTH = 4.0, 0.0004, 0.003
+# A face counts in part within this share of an interval's half width, and years, of either end.
 _SOFT_SHARE, _SOFT_YEARS = 0.2, 0.5
 _TINY = 1e-12
 
@@ -198,8 +199,9 @@ def _level_reach(
         down, up = (np.exp(np.interp(predicted, _KNOTS, side)) for side in candidate)
         # A face near an end counts in part, or the ends would fit single faces.
         soft = _SOFT_SHARE * (down + up) + 2 * _SOFT_YEARS
-        inside = (0.5 + (room / soft).clip(-0.5, 0.5) for room in (down + residual, up - residual))
-        held = np.prod(tuple(inside), axis=0)
+        above_low = 0.5 + ((down + residual) / soft).clip(-0.5, 0.5)
+        below_high = 0.5 + ((up - residual) / soft).clip(-0.5, 0.5)
+        held = above_low * below_high
         return float(
             ((shares @ held - LEVEL) ** 2).sum()
             + _OVERALL * (held.mean() - LEVEL) ** 2

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from agegenderemo.fairness import largest_gap
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A figure with what it must reach and what it aims at; in years, or else a share.
+    """A figure with what it must reach and what it aims at.
 
-    ``read`` takes the figures of the test set ``data``.
+    ``read`` takes the figures of the test set ``data``. Errors in years and differences in points
+    are better when lower, shares (%) when higher; both of these are numbers in [0, 1].
     """
 
     data: str
@@ -19,8 +20,7 @@ class Goal:
     must: float
     aim: float | None
     read: Callable[[dict[str, Any]], float | None]
-    years: bool = False
-    lower_is_better: bool = False
+    unit: Literal["years", "points", "%"] = "%"
 
     def row(self, figures: dict[str, Any]) -> tuple[str, ...] | None:
         """Name, figure, must, aim and verdict; None where it was not measured."""
@@ -41,15 +41,15 @@ class Goal:
 
     def _short(self, value: float, goal: float) -> float:
         # As printed: a reader who subtracts the printed figures gets the same.
-        digits = 2 if self.years else 3
+        digits = 2 if self.unit == "years" else 3
         difference = round(value, digits) - goal
-        return round(difference if self.lower_is_better else -difference, digits)
+        return round(-difference if self.unit == "%" else difference, digits)
 
     def _difference(self, value: float) -> str:
-        return self._text(value) if self.years else f"{100 * value:.1f} points"
+        return f"{value:.2f} years" if self.unit == "years" else f"{100 * value:.1f} points"
 
     def _text(self, value: float) -> str:
-        return f"{value:.2f} years" if self.years else f"{100 * value:.1f} %"
+        return f"{100 * value:.1f} %" if self.unit == "%" else self._difference(value)
 
 
 def _at(*path: str | int) -> Callable[[dict[str, Any]], float | None]:
@@ -84,24 +84,24 @@ def _worst_coverage(figures: dict[str, Any]) -> float | None:
 
 
 GOALS: Sequence[Goal] = (
-    Goal("utkface", "UTKFace, age", 4.9, 4.2, _at("age_mae"), True, True),
+    Goal("utkface", "UTKFace, age", 4.9, 4.2, _at("age_mae"), "years"),
     Goal("utkface", "UTKFace, gender", 0.935, 0.965, _at("gender_accuracy")),
-    Goal("utkface", "UTKFace 21 to 60, age", 5.2, 4.23, _at("adults", "age_mae"), True, True),
+    Goal("utkface", "UTKFace 21 to 60, age", 5.2, 4.23, _at("adults", "age_mae"), "years"),
     Goal("utkface", "UTKFace 21 to 60, gender", 0.965, 0.98, _at("adults", "gender_accuracy")),
-    Goal("utkface", "UTKFace 0 to 9, age", 2.2, 1.8, _at("bands", 0, "age_mae"), True, True),
+    Goal("utkface", "UTKFace 0 to 9, age", 2.2, 1.8, _at("bands", 0, "age_mae"), "years"),
     Goal("ferplus", "FER+, majority", 0.835, 0.885, _at("emotion_accuracy_majority")),
     Goal("ferplus", "FER+, argmax", 0.8, 0.85, _at("emotion_accuracy_argmax")),
     Goal("fairface", "FairFace, gender", 0.9, 0.935, _at("gender_accuracy")),
     Goal("fairface", "FairFace, age band", 0.5, 0.56, _at("age_band_accuracy")),
-    Goal("utkface", "UTKFace, gap between races", 0.05, None, _gap, lower_is_better=True),
-    Goal("fairface", "FairFace, gap between races", 0.05, None, _gap, lower_is_better=True),
+    Goal("utkface", "UTKFace, gap between races", 0.05, None, _gap, "points"),
+    Goal("fairface", "FairFace, gap between races", 0.05, None, _gap, "points"),
     Goal(
         "utkface",
         "age interval in the worst band, off 80 %",
         0.06,
         None,
         _worst_coverage,
-        lower_is_better=True,
+        "points",
     ),
 )
 

@@ -1,6 +1,6 @@
 """Every training face of a run with its labels and what the teacher says of it, in one place."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from agegenderemo.checkpoint import load_checkpoint
 from agegenderemo.dataset import PreparedSet, Targets, make_targets
 from agegenderemo.distributed import Team
 from agegenderemo.recipes import TrainConfig
@@ -81,17 +82,18 @@ def build_pool(
     targets = make_targets(samples)
     taught = None
     if teachers:
-        numbers = [
-            torch.cat(
-                [
-                    read(s, prepared / s.name, own, path, team)
-                    for s, own in zip(sets, rows, strict=True)
-                ]
-            )
-            for path, read in zip(teachers, (describe, *[ask] * (len(teachers) - 1)), strict=True)
-        ]
+        descriptor, *checkpoints = teachers
+        for path in checkpoints:
+            load_checkpoint(path)  # one that cannot be used is named before the long work
+
+        def over_sets(read: Callable[..., Tensor], path: Path) -> Tensor:
+            each = zip(sets, rows, strict=True)
+            return torch.cat([read(s, prepared / s.name, own, path, team) for s, own in each])
+
+        described = over_sets(describe, descriptor)
+        answers = [over_sets(ask, path) for path in checkpoints]
         if team.leads:
-            taught = joined(lessons(numbers[0], targets, config.seed), numbers[1:])
+            taught = joined(lessons(described, targets, config.seed), answers)
         taught = team.share(taught)
     index = np.concatenate([np.full(len(own), i) for i, own in enumerate(rows)])
     weight = np.ones(len(index))

@@ -134,6 +134,22 @@ _RACES = {
     "Middle Eastern": 0.9,
     "Latino_Hispanic": 0.8,
 }
+_FOURTH = TrainConfig(
+    shares={"utkface": 1.2, "ferplus": 0.5, "fairface": 1.1},
+    age_balance=0.4,
+    emotion_balance=0.15,
+    race_weights=_RACES,
+    stages=(Stage(96, 16),),
+    batch=256,
+    optimiser="muon",
+    learning_rate=2e-3,
+    age_unit=10.0,
+    weight_decay=0.05,
+    warmup=0.03,
+    dropout_scale=0.1,
+    teacher=replace(_LEANING, age=0.05),
+    augmentation=replace(_STRONG, blur=0.25, erase=0.15),
+)
 
 RECIPES: dict[str, TrainConfig] = {
     # The FFHQ run of the source report, to the letter. Its age loss is the mean absolute error:
@@ -212,29 +228,12 @@ RECIPES: dict[str, TrainConfig] = {
     ),
     # The fourth, of a hundred minutes, starts from those: Muon learns more from as many faces, and
     # the teacher, less right about ages than the network by now, has less to say about them.
-    "fourth": TrainConfig(
-        shares={"utkface": 1.2, "ferplus": 0.5, "fairface": 1.1},
-        age_balance=0.4,
-        emotion_balance=0.15,
-        race_weights=_RACES,
-        stages=(Stage(96, 16),),
-        batch=256,
-        optimiser="muon",
-        learning_rate=2e-3,
-        age_unit=10.0,
-        weight_decay=0.05,
-        warmup=0.03,
-        dropout_scale=0.1,
-        teacher=replace(_LEANING, age=0.05),
-        augmentation=replace(_STRONG, blur=0.25, erase=0.15),
-    ),
+    "fourth": _FOURTH,
     # The fifth, of seventy minutes, starts from those, which teach beside the descriptor (they are
     # the second file of --teacher). The fourth had begun to remember its training faces, so these
     # are changed more, and soft answers count more.
-    "shipped": TrainConfig(
-        shares={"utkface": 1.2, "ferplus": 0.5, "fairface": 1.1},
-        age_balance=0.4,
-        emotion_balance=0.15,
+    "shipped": replace(
+        _FOURTH,
         race_weights={
             "utkface/Asian": 1.3,
             "fairface/Black": 2.0,
@@ -243,12 +242,8 @@ RECIPES: dict[str, TrainConfig] = {
             "fairface/Latino_Hispanic": 0.8,
         },
         stages=(Stage(96, 12),),
-        batch=256,
-        optimiser="muon",
         learning_rate=1.5e-3,
-        age_unit=10.0,
         weight_decay=0.1,
-        warmup=0.03,
         dropout_scale=0.3,
         teacher=TeacherWeights(age=0.05, gender=2.0, emotion=1.0, features=5.0),
         augmentation=Augmentation(

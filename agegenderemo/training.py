@@ -72,8 +72,9 @@ def fit(
 ) -> Path:
     """Train and return the path of the weights that the recipe keeps.
 
-    ``prepared`` holds one folder a set. The network begins with ``weights``, a checkpoint, if that
-    is given. After every epoch ``out`` has the weights, the history and a state; with ``resume``
+    ``prepared`` holds one folder a set. The network begins with ``weights``, a checkpoint or
+    the published weights of its family, if given; ``teachers`` are the public descriptor, then any
+    checkpoints. After every epoch ``out`` has the weights, the history and a state; with ``resume``
     the run continues from the state, and its weights end up the same, bit for bit, as if it had
     not stopped. ``stop_after`` ends the run early, for tests of just that.
     ``watch`` is called after every epoch with the history and whether the run is over, on the

@@ -59,7 +59,7 @@ def test_goals_say_how_far_each_figure_is() -> None:
     assert rows["UTKFace, gender"] == ("91.2 %", "93.5 %", "96.5 %", "missed by 2.3 points")
     assert rows["UTKFace 21 to 60, gender"][-1] == "met; 1.0 points from the aim"
     assert rows["UTKFace 0 to 9, age"][-1] == "met; 0.20 years from the aim"
-    assert rows["UTKFace, gap between races"] == ("5.0 %", "5.0 %", "", "met")
+    assert rows["UTKFace, gap between races"] == ("5.0 points", "5.0 points", "", "met")
     assert "FairFace, gender" not in rows
     better = {**FIGURES["utkface"], "age_mae": 4.2}
     assert tables({"utkface": better})["goals"].rows[0][-1] == "met, the aim too"

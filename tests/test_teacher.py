@@ -115,6 +115,14 @@ def test_checkpoints_teach_beside_the_descriptor_and_answer_once(
     assert describe(faces, sets / "faces", rows, public).shape == (len(rows), WIDTH)
 
 
+def test_a_missing_teacher_is_named_before_the_long_work(
+    sets: Path, public: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DescriptorBackbone, "forward", None)  # what would take minutes
+    with pytest.raises(CheckpointError, match=r"nowhere\.safetensors"):
+        fit(TINY, sets, tmp_path, teachers=(public, tmp_path / "nowhere.safetensors"))
+
+
 def test_the_descriptor_sees_the_picture_and_not_the_crop(
     sets: Path, public: Path, tmp_path: Path
 ) -> None:

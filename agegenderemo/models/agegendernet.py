@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from agegenderemo.models.cbam import CBAM
-from agegenderemo.models.heads import MultiTaskNet, emotion_head, head, mlp_neck
+from agegenderemo.models.heads import MultiTaskNet, multitask
 from agegenderemo.models.registry import register
 from agegenderemo.records import InputSpec
 
@@ -68,14 +68,13 @@ def _initialise(module: nn.Module) -> None:
 @register("agegendernet", InputSpec(224), source="AgeGenderEmo reports; CBAM: Woo et al. 2018")
 def agegendernet(*, emotion: bool = True, dropout_scale: float = 1.0) -> MultiTaskNet:
     """N×3×H×W to age, gender and, unless left out, emotion; any H and W from 32 pixels."""
-    width = _NECK[-1]
-    net = MultiTaskNet(
-        backbone=_backbone(),
-        neck=mlp_neck(_NECK, tuple(rate * dropout_scale for rate in _NECK_DROPOUT)),
-        age=head(width, _HEAD_HIDDEN, 1),
-        gender=head(width, _HEAD_HIDDEN, 1),
-        emotion=emotion_head(width, _HEAD_HIDDEN, _EMOTION_DROPOUT * dropout_scale)
-        if emotion
-        else None,
+    net = multitask(
+        _backbone(),
+        _NECK,
+        _NECK_DROPOUT,
+        _HEAD_HIDDEN,
+        _EMOTION_DROPOUT,
+        emotion=emotion,
+        dropout_scale=dropout_scale,
     )
     return net.apply(_initialise)

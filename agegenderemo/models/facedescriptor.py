@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from agegenderemo.models.heads import MultiTaskNet, emotion_head, head, mlp_neck
+from agegenderemo.models.heads import MultiTaskNet, multitask
 from agegenderemo.models.registry import register
 from agegenderemo.records import InputSpec
 
@@ -88,13 +88,12 @@ def load_public_weights(net: MultiTaskNet, path: Path) -> None:
 )
 def facedescriptor(*, emotion: bool = True, dropout_scale: float = 1.0) -> MultiTaskNet:
     """N×3×H×W to age, gender and, unless left out, emotion; 3.5 million parameters."""
-    width = _NECK[-1]
-    return MultiTaskNet(
-        backbone=DescriptorBackbone(),
-        neck=mlp_neck(_NECK, tuple(rate * dropout_scale for rate in _NECK_DROPOUT)),
-        age=head(width, _HEAD_HIDDEN, 1),
-        gender=head(width, _HEAD_HIDDEN, 1),
-        emotion=emotion_head(width, _HEAD_HIDDEN, _EMOTION_DROPOUT * dropout_scale)
-        if emotion
-        else None,
+    return multitask(
+        DescriptorBackbone(),
+        _NECK,
+        _NECK_DROPOUT,
+        _HEAD_HIDDEN,
+        _EMOTION_DROPOUT,
+        emotion=emotion,
+        dropout_scale=dropout_scale,
     )

@@ -76,6 +76,25 @@ def head(inner: int, hidden: int, outputs: int, dropout: float | None = None) ->
     return nn.Sequential(*layers, nn.Linear(hidden, outputs))
 
 
-def emotion_head(inner: int, hidden: int, dropout: float) -> nn.Sequential:
-    """The head over the eight emotions."""
-    return head(inner, hidden, len(EMOTIONS), dropout)
+def multitask(
+    backbone: nn.Module,
+    neck: tuple[int, ...],
+    neck_dropouts: tuple[float, ...],
+    hidden: int,
+    emotion_dropout: float,
+    *,
+    emotion: bool,
+    dropout_scale: float,
+) -> MultiTaskNet:
+    """The network that a backbone makes with an `mlp_neck` of these widths and a head of
+    ``hidden`` units a task; every dropout rate is multiplied by ``dropout_scale``."""
+    width = neck[-1]
+    return MultiTaskNet(
+        backbone=backbone,
+        neck=mlp_neck(neck, tuple(rate * dropout_scale for rate in neck_dropouts)),
+        age=head(width, hidden, 1),
+        gender=head(width, hidden, 1),
+        emotion=head(width, hidden, len(EMOTIONS), emotion_dropout * dropout_scale)
+        if emotion
+        else None,
+    )
