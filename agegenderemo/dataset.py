@@ -131,6 +131,14 @@ class Targets(NamedTuple):
         """The labels of some faces."""
         return Targets(*(value[rows] for value in self))
 
+    def without(self, faces: Tensor) -> "Targets":
+        """The same with no labels where ``faces``, (N,) bool, is True."""
+        return self._replace(
+            age_mask=self.age_mask & ~faces,
+            gender_mask=self.gender_mask & ~faces,
+            emotion_mask=self.emotion_mask & ~faces,
+        )
+
 
 _OPEN_END = 120.0  # years: stands for the missing end of "more than 70"
 

@@ -75,8 +75,8 @@ def build_pool(
     team: Team,
 ) -> Pool:
     """The training faces of prepared sets that lie under ``prepared``, with the lessons of the
-    teachers at those paths: none, or the public descriptor and any checkpoints. The processes of a
-    team share their work."""
+    teachers at those paths: none, or the public descriptor and any checkpoints that answer once.
+    The processes of a team share their work."""
     rows = [s.rows("train", copies=not config.drop_copies) for s in sets]
     samples = [s.samples[row] for s, own in zip(sets, rows, strict=True) for row in own]
     targets = make_targets(samples)

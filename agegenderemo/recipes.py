@@ -38,6 +38,8 @@ class TrainConfig:
     of their set: by the frequency of their decade or emotion to minus this power. 0 draws all
     alike, 1 every decade as often as any other. ``race_weights`` draws the faces of a race label,
     or of ``SET/LABEL``, that many times as often; a label without an entry counts 1.
+    With ``live_teachers`` the checkpoints that teach read every changed face at every step, in
+    place of each stored crop once.
     ``drop_copies`` leaves out training images that are byte-identical to one of a later split.
     Weights of the age output learn ``age_unit`` (years) times as fast as the others, for they make
     numbers that much larger; ``start_at_mean_age`` begins with weights that large, at the mean age.
@@ -79,6 +81,7 @@ class TrainConfig:
     dropout_scale: float = 0.3
     weights: LossWeights = LossWeights(age=0.1, gender=1.0, emotion=1.5)
     teacher: TeacherWeights = TeacherWeights()
+    live_teachers: bool = False
     augmentation: Augmentation = Augmentation()
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     seed: int = 1
@@ -149,6 +152,35 @@ _FOURTH = TrainConfig(
     dropout_scale=0.1,
     teacher=replace(_LEANING, age=0.05),
     augmentation=replace(_STRONG, blur=0.25, erase=0.15),
+)
+_FIFTH = replace(
+    _FOURTH,
+    race_weights={
+        "utkface/Asian": 1.3,
+        "fairface/Black": 2.0,
+        "fairface/Southeast Asian": 1.4,
+        "fairface/Middle Eastern": 0.8,
+        "fairface/Latino_Hispanic": 0.8,
+    },
+    stages=(Stage(96, 12),),
+    learning_rate=1.5e-3,
+    weight_decay=0.1,
+    dropout_scale=0.3,
+    teacher=TeacherWeights(age=0.05, gender=2.0, emotion=1.0, features=5.0),
+    augmentation=Augmentation(
+        rotation=12,
+        zoom=0.15,
+        shift=0.08,
+        brightness=0.35,
+        contrast=0.35,
+        saturation=0.4,
+        hue=0.02,
+        grey=0.2,
+        blur=0.25,
+        erase=0.35,
+        erase_size=0.4,
+        noise=0.1,
+    ),
 )
 
 RECIPES: dict[str, TrainConfig] = {
@@ -232,34 +264,27 @@ RECIPES: dict[str, TrainConfig] = {
     # The fifth, of seventy minutes, starts from those, which teach beside the descriptor (they are
     # the second file of --teacher). The fourth had begun to remember its training faces, so these
     # are changed more, and soft answers count more.
+    "fifth": _FIFTH,
+    # The teacher is the descriptor's own network, which starts from its public weights and, for as
+    # long as it moves, from what it said of whole pictures.
+    "teacher": replace(
+        _FIFTH,
+        model="facedescriptor",
+        stages=(Stage(128, 5),),
+        learning_rate=8e-4,
+        weight_decay=0.02,
+        ema=0.995,
+        teacher=TeacherWeights(age=0.0, gender=1.0, emotion=0.5, features=2.0),
+    ),
+    # The sixth starts from the weights of the fifth. The teacher and these weights read every face
+    # as it is changed, some of them mixed of two, so that their answers cannot be remembered.
     "shipped": replace(
-        _FOURTH,
-        race_weights={
-            "utkface/Asian": 1.3,
-            "fairface/Black": 2.0,
-            "fairface/Southeast Asian": 1.4,
-            "fairface/Middle Eastern": 0.8,
-            "fairface/Latino_Hispanic": 0.8,
-        },
-        stages=(Stage(96, 12),),
-        learning_rate=1.5e-3,
-        weight_decay=0.1,
-        dropout_scale=0.3,
-        teacher=TeacherWeights(age=0.05, gender=2.0, emotion=1.0, features=5.0),
-        augmentation=Augmentation(
-            rotation=12,
-            zoom=0.15,
-            shift=0.08,
-            brightness=0.35,
-            contrast=0.35,
-            saturation=0.4,
-            hue=0.02,
-            grey=0.2,
-            blur=0.25,
-            erase=0.35,
-            erase_size=0.4,
-            noise=0.1,
-        ),
+        _FIFTH,
+        stages=(Stage(112, 7),),
+        learning_rate=1e-3,
+        teacher=TeacherWeights(age=0.06, gender=2.0, emotion=1.0, features=3.0),
+        live_teachers=True,
+        augmentation=replace(_FIFTH.augmentation, mix=0.4),
     ),
 }
 

@@ -1,14 +1,15 @@
-"""What other networks know of the training faces, computed once and cached.
+"""What other networks know of the training faces.
 
 The first teacher is a public face network that stays frozen
 (`agegenderemo.models.facedescriptor`): a small probe learns age, gender and emotion from its 1,024
 numbers on the training samples, and answers for every training face, whatever labels that face has.
-More teachers are checkpoints of this package, which answer by themselves.
+More teachers are checkpoints of this package, which answer by themselves: once for each crop, or
+at every step for the face as it was changed (`Panel`).
 """
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +21,7 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from agegenderemo.checkpoint import load_checkpoint
+from agegenderemo.checkpoint import CheckpointError, load_checkpoint
 from agegenderemo.dataset import PreparedSet, Targets
 from agegenderemo.distributed import Team, has_bfloat16
 from agegenderemo.images import RGBImage, load_image
@@ -30,8 +31,8 @@ from agegenderemo.models import Outputs
 from agegenderemo.models.facedescriptor import DESCRIPTOR_INPUT, WIDTH, DescriptorBackbone
 from agegenderemo.predictor import Predictor
 from agegenderemo.readers import read_bytes
-from agegenderemo.records import ImageRef
-from agegenderemo.transforms import to_input
+from agegenderemo.records import Framing, ImageRef
+from agegenderemo.transforms import fit_input, to_input
 
 _COMPONENTS = 128
 _AIR = 0.08  # of the side, added on every side
@@ -183,17 +184,62 @@ def lessons(descriptors: Tensor, targets: Targets, seed: int, epochs: int = 12) 
     return Lessons(age, male, emotion, _principal(x))
 
 
-def joined(taught: Lessons, answers: list[Tensor]) -> Lessons:
+def joined(taught: Lessons, answers: Sequence[Tensor], mixed: Tensor | None = None) -> Lessons:
     """The lessons with the `ask` answers of more teachers, N×10 each, averaged in.
 
-    Ages are those of the others alone: the probe takes children for older.
+    Ages are those of the others alone: the probe takes children for older. So is everything about
+    the ``mixed`` faces, (N,) bool, which the probe never saw.
     """
     if not answers:
         return taught
-    others = torch.stack(answers)
+    others = torch.stack(list(answers))
     male = torch.cat([taught.male[None], others[:, :, 1]]).mean(dim=0)
     emotion = torch.cat([taught.emotion[None], others[:, :, 2:]]).mean(dim=0)
-    return Lessons(others[:, :, 0].mean(dim=0), male, emotion, taught.features)
+    alone = others.mean(dim=0)
+    if mixed is not None:
+        male = torch.where(mixed, alone[:, 1], male)
+        emotion = torch.where(mixed[:, None], alone[:, 2:], emotion)
+    return Lessons(alone[:, 0], male, emotion, taught.features)
+
+
+class Panel:
+    """Checkpoints that read every face as the learning network gets it, changed and mixed: the
+    consistent teacher of Beyer et al. 2022. Their answers cannot be learnt by heart.
+
+    Raises CheckpointError for one that is none, or that wants faces in another framing.
+    """
+
+    def __init__(
+        self, paths: Sequence[Path], framing: Framing, device: torch.device, bfloat16: bool
+    ) -> None:
+        checkpoints = [load_checkpoint(path) for path in paths]
+        for path, checkpoint in zip(paths, checkpoints, strict=True):
+            if checkpoint.input.framing != framing:
+                raise CheckpointError(
+                    f"{path} reads faces framed as {checkpoint.input.framing!r}; the recipe has "
+                    f"{framing!r}."
+                )
+        self._members = [
+            (c.model.to(device, memory_format=torch.channels_last).eval(), c.input)  # type: ignore[call-overload]
+            for c in checkpoints
+        ]
+        self._device = device
+        self._bfloat16 = bfloat16
+        self.size = max(spec.size for _, spec in self._members)
+        """Side in pixels of the largest input."""
+
+    @torch.no_grad()
+    def answers(self, pictures: Tensor) -> list[Tensor]:
+        """What each says of N×3×S×S RGB pictures in [0, 1], N×10 as `ask` has it."""
+        given = []
+        for model, spec in self._members:
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
+                out = model(fit_input(pictures, spec))
+            out = out.float()
+            assert out.emotion is not None
+            age, male = out.age.clamp(min=0), out.gender.sigmoid()
+            given.append(torch.cat([torch.stack([age, male], 1), out.emotion.softmax(1)], dim=1))
+        return given
 
 
 class _Probe(nn.Module):

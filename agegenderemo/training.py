@@ -2,10 +2,12 @@
 
 import copy
 import csv
+import ctypes
 import io
 import json
 import math
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -46,8 +48,8 @@ from agegenderemo.predictor import Predictor
 from agegenderemo.readers import DatasetError
 from agegenderemo.recipes import TeacherWeights, TrainConfig
 from agegenderemo.records import Attributes, InputSpec, Sample
-from agegenderemo.teacher import Lessons
-from agegenderemo.transforms import augment, draw_changes
+from agegenderemo.teacher import Lessons, Panel, joined
+from agegenderemo.transforms import augment, draw_changes, fit_input
 
 STATE = "state.pt"
 WEIGHTS = "model.safetensors"
@@ -83,9 +85,20 @@ def fit(
     Raises DatasetError for missing crops and CheckpointError for a state of another recipe or
     weights of another network.
     """
+    _keep_memory()
     torch.set_flush_denormal(True)  # Adam's moments decay into numbers that CPUs are slow at
     if config.batch % team.size:
         raise ValueError(f"batch={config.batch} does not divide among {team.size} processes.")
+    panel, once = None, teachers
+    if config.live_teachers and teachers[1:]:
+        bfloat16 = use_bfloat16(config, team.device)
+        panel = Panel(teachers[1:], config.framing, team.device, bfloat16)
+        once = teachers[:1]
+    elif config.augmentation.mix:
+        raise ValueError(
+            "augmentation.mix wants live_teachers and a checkpoint after --teacher: no label says "
+            "what a mixed face looks like."
+        )
     sets = tuple(PreparedSet.open(prepared / name) for name in config.shares)
     for one in sets:
         if one.framing != config.framing:
@@ -93,13 +106,13 @@ def fit(
                 f"{prepared / one.name} holds crops framed as {one.framing!r}; the recipe wants "
                 f"{config.framing!r}."
             )
-    pool = build_pool(sets, prepared, config, teachers, team)
+    pool = build_pool(sets, prepared, config, once, team)
     validation = [
         (s, rows) for s in sets if len(rows := s.rows("val", copies=not config.drop_copies))
     ]
     if not validation and (config.keep == "best" or config.schedule == "plateau"):
         raise DatasetError("The recipe steers by a validation loss, but no set has such samples.")
-    run = Run(config, pool, team, weights)
+    run = Run(config, pool, team, weights, panel)
     settings = json.loads(
         json.dumps({**config.to_dict(), "teachers": [path.name for path in teachers]})
     )
@@ -147,6 +160,16 @@ def fit(
         watch(history, True)
     team.wait()  # until the files are written
     return out / WEIGHTS
+
+
+def _keep_memory() -> None:
+    """Let glibc keep what a step frees. It gives large blocks back to the system, and getting them
+    anew, cleaned, took up to a third of the time."""
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other libraries have none
+        if mallopt:
+            mallopt(-4, 0)  # M_MMAP_MAX: no block of its own mapping
+            mallopt(-1, -1)  # M_TRIM_THRESHOLD: never trim
 
 
 def _best(history: History) -> int:
@@ -221,10 +244,16 @@ class Run:
     """Model, its moving average, optimiser and schedule."""
 
     def __init__(
-        self, config: TrainConfig, pool: Pool, team: Team, weights: Path | None = None
+        self,
+        config: TrainConfig,
+        pool: Pool,
+        team: Team,
+        weights: Path | None = None,
+        panel: Panel | None = None,
     ) -> None:
         self.config = config
         self.pool = pool
+        self.panel = panel
         self.team = team
         device = team.device
         torch.manual_seed(config.seed)
@@ -332,8 +361,12 @@ class Run:
             changes = draw_changes(len(faces), config.augmentation, generator)
             own = self.team.part(len(faces))
             crops = self.pool.crops(faces[own]).to(self.team.device)
-            x = augment(crops, spec, changes.take(own).to(self.team.device))
-            sums += torch.stack(self._step(x, torch.from_numpy(faces), scores))
+            size = max(spec.size, self.panel.size) if self.panel else spec.size
+            pictures = augment(crops, size, changes.take(own).to(self.team.device))
+            answers = self.panel.answers(pictures) if self.panel else []
+            x = fit_input(pictures, spec)
+            mixed = changes.mixed > 0
+            sums += torch.stack(self._step(x, torch.from_numpy(faces), mixed, answers, scores))
             if config.ema:
                 # The average starts short, or it would remember the first random weights for long.
                 self._average(min(config.ema, (1 + step) / (10 + step)))
@@ -350,11 +383,15 @@ class Run:
         line = {f"train_{k}": v for k, v in zip(Terms._fields, means, strict=True)}
         return line | scores.over(self.team)
 
-    def _step(self, x: Tensor, faces: Tensor, scores: "Scores") -> Terms:
-        """One step on a batch: ``faces`` are all of it, ``x`` the share of this process."""
+    def _step(
+        self, x: Tensor, faces: Tensor, mixed: Tensor, answers: list[Tensor], scores: "Scores"
+    ) -> Terms:
+        """One step on a batch: ``faces`` are all of it, and ``mixed`` those that are no one's;
+        ``x`` and the ``answers`` of live teachers the share of this process."""
         team = self.team
-        whole = self.pool.targets.take(faces)
-        targets = Targets(*(t.to(team.device) for t in whole.take(team.part(len(faces)))))
+        part = team.part(len(faces))
+        whole = self.pool.targets.take(faces).without(mixed)
+        targets = Targets(*(t.to(team.device) for t in whole.take(part)))
         counts = Counts(*(c.to(team.device) for c in Counts.of(whole, team.size)))
         with torch.autocast(team.device.type, torch.bfloat16, enabled=self.bfloat16):
             out, projected = self.student(x)
@@ -363,12 +400,14 @@ class Run:
         scores.update(out, targets)
         loss = terms.total
         if self.pool.lessons is not None:
-            own = faces[team.part(len(faces))]
-            taught = Lessons(*(t.to(team.device) for t in self.pool.lessons.take(own)))
+            own = self.pool.lessons.take(faces[part])
+            unclear = mixed[part].to(team.device)
+            taught = joined(Lessons(*(t.to(team.device) for t in own)), answers, unclear)
             unlabelled = len(faces) / team.size - counts.emotion
-            loss = loss + _teacher_loss(
-                out, projected.float(), taught, targets, unlabelled, self.config.teacher
-            )
+            loss = loss + _teacher_loss(out, taught, targets, unlabelled, self.config.teacher)
+            apart = (projected.float() - taught.features).square().mean(dim=1)
+            plain = (len(faces) - mixed.sum()).to(team.device) / team.size
+            loss = loss + self.config.teacher.features * masked_mean(apart, ~unclear, plain)
         self.student.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
@@ -446,13 +485,12 @@ class Scores:
 
 def _teacher_loss(
     out: Outputs,
-    projected: Tensor,
     taught: Lessons,
     targets: Targets,
     unlabelled: Tensor,
     weights: TeacherWeights,
 ) -> Tensor:
-    """Distance to the teacher's answers and features; its age never contradicts a known band."""
+    """Distance to the teacher's answers; its age never contradicts a known band."""
     age = torch.where(
         targets.age_mask, taught.age.clamp(targets.age_low, targets.age_high), taught.age
     )
@@ -461,7 +499,7 @@ def _teacher_loss(
     if out.emotion is not None:
         kl = divergence(out.emotion, taught.emotion)
         loss = loss + weights.emotion * masked_mean(kl, ~targets.emotion_mask, unlabelled)
-    return loss + weights.features * F.mse_loss(projected, taught.features)
+    return loss
 
 
 def _begin_with(weights: Path, model: MultiTaskNet, name: str) -> bool:

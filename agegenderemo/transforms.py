@@ -16,7 +16,15 @@ _ANTIALIAS_MARGIN = 1.25  # training crops are reduced to this times the input b
 
 def to_input(crops: Tensor, spec: InputSpec) -> Tensor:
     """N×S×S×3 RGB uint8 crops to N×3×size×size normalised float32."""
-    return _normalise(_resize(_planes(crops), spec.size), spec)
+    return fit_input(crops.permute(0, 3, 1, 2).float().div(255), spec)
+
+
+def fit_input(pictures: Tensor, spec: InputSpec) -> Tensor:
+    """N×3×S×S RGB float32 pictures in [0, 1] to N×3×size×size normalised float32."""
+    mean = pictures.new_tensor(spec.mean).view(1, 3, 1, 1)
+    std = pictures.new_tensor(spec.std).view(1, 3, 1, 1)
+    x = (_resize(pictures, spec.size) - mean) / std
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +34,8 @@ class Augmentation:
     ``shift`` and ``erase_size`` are fractions of the side, ``rotation`` degrees, ``hue`` turns of
     the colour circle, ``zoom`` and the other colour ranges factors off one. ``grey``, ``blur``,
     ``erase`` and ``noise`` are the probability that a face gets them: FER+ faces are grey and 48
-    pixels wide, webcam faces neither.
+    pixels wide, webcam faces neither. ``mix`` is the probability that another face of the batch
+    shows through (mixup: Zhang et al. 2018); labels mean nothing then, so it wants live teachers.
     """
 
     rotation: float = 10.0
@@ -41,6 +50,7 @@ class Augmentation:
     erase: float = 0.2
     erase_size: float = 0.35
     noise: float = 0.2
+    mix: float = 0.0
 
 
 class Changes(NamedTuple):
@@ -55,6 +65,7 @@ class Changes(NamedTuple):
     reduced: Tensor  # (N,) side that the face is shrunk to and back, as a fraction; 1 leaves it
     noise: Tensor  # (N,) int64 seeds; -1 leaves it
     erased: Tensor  # (N, 5) top, left, height and width as fractions, and the grey put there
+    mixed: Tensor  # (N,) how much of its neighbour (face 1 of 0, 0 of 1, 3 of 2…) shows through
 
     def take(self, rows: Tensor | slice) -> "Changes":
         """The changes of some faces."""
@@ -90,6 +101,10 @@ def draw_changes(count: int, how: Augmentation, generator: Generator) -> Changes
     sides = [uniform(0.02, max(0.02, how.erase_size)) for _ in range(2)]
     sides = [torch.where(chosen(how.erase), side, 0.0) for side in sides]
     corners = [uniform(0, 1) * (1 - side) for side in sides]
+    erased = torch.stack([*corners, *sides, uniform(0, 1)], dim=1)
+    mixed = torch.zeros(count)
+    if how.mix:
+        mixed = torch.where(chosen(how.mix), uniform(0, 1), 0.0)
     return Changes(
         warp,
         saturation,
@@ -98,37 +113,28 @@ def draw_changes(count: int, how: Augmentation, generator: Generator) -> Changes
         2 * math.pi * how.hue * uniform(-1, 1) if how.hue else torch.zeros(count),
         reduced,
         torch.where(chosen(how.noise), seeds, -1),
-        torch.stack([*corners, *sides, uniform(0, 1)], dim=1),
+        erased,
+        mixed,
     )
 
 
-def augment(crops: Tensor, spec: InputSpec, changes: Changes) -> Tensor:
-    """N×S×S×3 RGB uint8 crops to changed N×3×size×size normalised float32."""
+def augment(crops: Tensor, size: int, changes: Changes) -> Tensor:
+    """N×S×S×3 RGB uint8 crops to changed N×3×size×size float32 pictures in [0, 1]."""
     x = crops.permute(0, 3, 1, 2)
     if x.is_cuda:
         x = x.float()  # only CPUs resize bytes, and they do it several times as fast
-    x = _resize(x, min(x.shape[-1], round(spec.size * _ANTIALIAS_MARGIN))).float().div_(255)
-    grid = F.affine_grid(changes.warp, [len(x), 3, spec.size, spec.size], align_corners=False)
+    x = _resize(x, min(x.shape[-1], round(size * _ANTIALIAS_MARGIN))).float().div_(255)
+    grid = F.affine_grid(changes.warp, [len(x), 3, size, size], align_corners=False)
     x = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
     x = _recolour(x, changes)
     x = _degrade(x, changes)
-    return _normalise(_erase(x.clamp_(0, 1), changes.erased), spec)
-
-
-def _planes(crops: Tensor) -> Tensor:
-    return crops.permute(0, 3, 1, 2).float().div(255)
+    return _mix(_erase(x.clamp_(0, 1), changes.erased), changes.mixed)
 
 
 def _resize(x: Tensor, size: int) -> Tensor:
     if x.shape[-1] == size:
         return x
     return F.interpolate(x, (size, size), mode="bilinear", antialias=True, align_corners=False)
-
-
-def _normalise(x: Tensor, spec: InputSpec) -> Tensor:
-    mean = x.new_tensor(spec.mean).view(1, 3, 1, 1)
-    std = x.new_tensor(spec.std).view(1, 3, 1, 1)
-    return ((x - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
 def _recolour(x: Tensor, changes: Changes) -> Tensor:
@@ -169,4 +175,13 @@ def _erase(x: Tensor, erased: Tensor) -> Tensor:
     for row in torch.nonzero((erased[:, 2] > 0) & (erased[:, 3] > 0)).flatten().tolist():
         top, left, height, width = (round(size * v) for v in erased[row, :4].tolist())
         x[row, :, top : top + height, left : left + width] = erased[row, 4]
+    return x
+
+
+def _mix(x: Tensor, mixed: Tensor) -> Tensor:
+    rows = torch.nonzero(mixed > 0).flatten()
+    if not len(rows):
+        return x
+    neighbours = (rows ^ 1).clamp(max=len(x) - 1)  # the last of an odd number has itself
+    x[rows] = torch.lerp(x[rows], x[neighbours], mixed[rows].view(-1, 1, 1, 1))
     return x

@@ -30,7 +30,7 @@ from agegenderemo.pool import build_pool
 from agegenderemo.recipes import Stage, TrainConfig, get_recipe
 from agegenderemo.records import ImageRef, InputSpec, Sample
 from agegenderemo.training import Run, use_bfloat16
-from agegenderemo.transforms import augment, draw_changes
+from agegenderemo.transforms import augment, draw_changes, fit_input
 
 
 def make_set(folder: Path, count: int) -> None:
@@ -88,7 +88,7 @@ def measure(size: int, config: TrainConfig, folder: Path, batches: int, team: Te
     def load(index: int) -> torch.Tensor:
         changes = draw_changes(config.batch, config.augmentation, generator)
         faces = order[index % len(order)][part]
-        return augment(pool.crops(faces), spec, changes.take(part))
+        return fit_input(augment(pool.crops(faces), size, changes.take(part)), spec)
 
     def loaded(index: int) -> None:
         load(index)

@@ -16,7 +16,7 @@ from agegenderemo.dataset import (
 )
 from agegenderemo.readers import DatasetError
 from agegenderemo.records import ImageRef, InputSpec, Sample
-from agegenderemo.transforms import Augmentation, augment, draw_changes, to_input
+from agegenderemo.transforms import Augmentation, augment, draw_changes, fit_input, to_input
 
 
 def test_samples_survive_the_disk() -> None:
@@ -81,19 +81,18 @@ def test_input_is_normalised_and_resized() -> None:
 
 def test_augmentation_repeats_with_its_seed_and_stays_in_range() -> None:
     crops = torch.randint(0, 256, (6, 64, 64, 3), dtype=torch.uint8)
-    spec = InputSpec(48, mean=(0, 0, 0), std=(1, 1, 1))
-    strong = Augmentation(grey=0.5, blur=0.9, erase=0.9, noise=0.9)
+    strong = Augmentation(grey=0.5, blur=0.9, erase=0.9, noise=0.9, mix=0.5)
 
     def run(seed: int) -> torch.Tensor:
         changes = draw_changes(len(crops), strong, torch.Generator().manual_seed(seed))
-        return augment(crops, spec, changes)
+        return augment(crops, 48, changes)
 
     assert run(1).shape == (6, 3, 48, 48)
     assert torch.equal(run(1), run(1))
     assert not torch.equal(run(1), run(2))
     changes = draw_changes(len(crops), strong, torch.Generator().manual_seed(1))
-    part = augment(crops[2:5], spec, changes.take(slice(2, 5)))
-    assert torch.allclose(part, run(1)[2:5], atol=1e-5)  # a share of a batch, on another process
+    part = augment(crops[2:6], 48, changes.take(slice(2, 6)))
+    assert torch.allclose(part, run(1)[2:], atol=1e-5)  # a share of a batch, on another process
     assert run(1).min() >= 0
     assert run(1).max() <= 1
 
@@ -104,10 +103,25 @@ def test_no_augmentation_is_the_evaluation_path_or_its_mirror() -> None:
     )
     spec = InputSpec(48)
     off = Augmentation(*[0.0] * len(dataclasses.fields(Augmentation)))
-    x = augment(crops, spec, draw_changes(len(crops), off, torch.Generator().manual_seed(0)))
+    pictures = augment(crops, 48, draw_changes(len(crops), off, torch.Generator().manual_seed(0)))
+    x = fit_input(pictures, spec)
     plain = to_input(crops, spec)
     mirrored = [torch.allclose(a, b.flip(2), atol=1e-3) for a, b in zip(x, plain, strict=True)]
     straight = [torch.allclose(a, b, atol=1e-3) for a, b in zip(x, plain, strict=True)]
     assert all(m or s for m, s in zip(mirrored, straight, strict=True))
     assert any(mirrored)
     assert any(straight)
+
+
+def test_a_mixed_face_lies_between_two_neighbours() -> None:
+    crops = torch.zeros(5, 16, 16, 3, dtype=torch.uint8)
+    crops[1::2] = 255
+    off = Augmentation(*[0.0] * len(dataclasses.fields(Augmentation)))
+    plain = draw_changes(5, off, torch.Generator().manual_seed(0))
+    assert not plain.mixed.any()
+    mixed = torch.tensor([0.25, 0.0, 0.75, 0.5, 0.5])
+    means = augment(crops, 16, plain._replace(mixed=mixed)).mean(dim=(1, 2, 3))
+    # Each takes its share of what the other was before; the fifth has no neighbour.
+    assert torch.allclose(means, torch.tensor([0.25, 1.0, 0.75, 0.5, 0.0]), atol=1e-5)
+    some = draw_changes(2000, dataclasses.replace(off, mix=0.4), torch.Generator().manual_seed(0))
+    assert (some.mixed > 0).float().mean().item() == pytest.approx(0.4, abs=0.05)

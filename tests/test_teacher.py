@@ -12,9 +12,10 @@ from torch import nn
 from agegenderemo.checkpoint import CheckpointError, load_checkpoint
 from agegenderemo.dataset import PreparedSet, sample_to_json
 from agegenderemo.models.facedescriptor import DESCRIPTOR_INPUT, WIDTH, DescriptorBackbone
+from agegenderemo.predictor import Predictor
 from agegenderemo.recipes import Stage, TrainConfig
 from agegenderemo.records import ImageRef
-from agegenderemo.teacher import Lessons, ask, describe, joined
+from agegenderemo.teacher import Lessons, Panel, ask, describe, joined
 from agegenderemo.training import fit
 from agegenderemo.transforms import to_input
 
@@ -147,4 +148,46 @@ def test_joined_lessons_average_all_but_the_ages_of_the_probe() -> None:
     assert both.emotion[0, 3].item() == pytest.approx((1 + 0.125) / 2)
     assert torch.equal(both.features, taught.features)
     assert joined(taught, [other, other]).male.item() == pytest.approx((0.2 + 0.8 + 0.8) / 3)
+    alone = joined(taught, [other], mixed=torch.tensor([True]))  # the probe never saw such a face
+    assert alone.male.item() == pytest.approx(0.8)
+    assert torch.equal(alone.emotion, emotion)
     assert joined(taught, []) is taught
+
+
+def test_a_panel_answers_for_the_face_as_it_was_changed(
+    sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = fit(TINY, sets, tmp_path / "first")
+    faces = PreparedSet.open(sets / "faces")
+    rows = faces.rows("val")
+    panel = Panel([weights, weights], "face", torch.device("cpu"), bfloat16=False)
+    assert panel.size == 32
+    crops = torch.from_numpy(faces.crops[rows])
+    pictures = crops.permute(0, 3, 1, 2).float() / 255
+    first, second = panel.answers(pictures)
+    assert torch.equal(first, second)
+    checkpoint = load_checkpoint(weights)
+    said = Predictor(checkpoint.model, checkpoint.input).predict(crops, mirror=False)
+    expected = torch.tensor([(a.age, a.male_probability, *a.emotions) for a in said])
+    assert torch.allclose(first, expected, atol=1e-4)
+    assert not torch.allclose(panel.answers(pictures * 0.3)[0], first, atol=1e-3)
+    with pytest.raises(CheckpointError, match="framed as 'face'"):
+        Panel([weights], "ffhq", torch.device("cpu"), bfloat16=False)
+
+
+def test_live_teachers_alone_speak_of_mixed_faces(
+    sets: Path, public: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = fit(TINY, sets, tmp_path / "first")
+    monkeypatch.setattr("agegenderemo.pool.ask", None)  # nothing is answered in advance
+    live = dataclasses.replace(
+        TINY, live_teachers=True, augmentation=dataclasses.replace(TINY.augmentation, mix=1.0)
+    )
+    fit(live, sets, tmp_path / "second", teachers=(public, weights))
+    lines = (tmp_path / "second" / "history.csv").read_text().splitlines()
+    history = dict(zip(lines[0].split(","), lines[1].split(","), strict=True))
+    # Every face is mixed: no label counts, and the loss is what the teachers say.
+    assert float(history["train_age"]) == float(history["train_gender"]) == 0
+    assert float(history["train_total"]) > 0
+    with pytest.raises(ValueError, match=r"augmentation\.mix wants live_teachers"):
+        fit(dataclasses.replace(live, live_teachers=False), sets, tmp_path / "third")
