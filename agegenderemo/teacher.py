@@ -184,7 +184,7 @@ def lessons(descriptors: Tensor, targets: Targets, seed: int, epochs: int = 12) 
     return Lessons(age, male, emotion, _principal(x))
 
 
-def joined(taught: Lessons, answers: Sequence[Tensor], mixed: Tensor | None = None) -> Lessons:
+def joined(taught: Lessons, answers: list[Tensor], mixed: Tensor | None = None) -> Lessons:
     """The lessons with the `ask` answers of more teachers, N×10 each, averaged in.
 
     Ages are those of the others alone: the probe takes children for older. So is everything about
@@ -192,7 +192,7 @@ def joined(taught: Lessons, answers: Sequence[Tensor], mixed: Tensor | None = No
     """
     if not answers:
         return taught
-    others = torch.stack(list(answers))
+    others = torch.stack(answers)
     male = torch.cat([taught.male[None], others[:, :, 1]]).mean(dim=0)
     emotion = torch.cat([taught.emotion[None], others[:, :, 2:]]).mean(dim=0)
     alone = others.mean(dim=0)

@@ -154,9 +154,7 @@ def test_joined_lessons_average_all_but_the_ages_of_the_probe() -> None:
     assert joined(taught, []) is taught
 
 
-def test_a_panel_answers_for_the_face_as_it_was_changed(
-    sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_panel_answers_for_the_face_as_it_was_changed(sets: Path, tmp_path: Path) -> None:
     weights = fit(TINY, sets, tmp_path / "first")
     faces = PreparedSet.open(sets / "faces")
     rows = faces.rows("val")
