@@ -130,8 +130,11 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--weights",
         type=Path,
+        nargs="+",
+        default=[],
         metavar="FILE",
-        help="begin with this checkpoint, or with the published weights of the recipe's family",
+        help="begin with this checkpoint, with the mean of several, or with the published weights "
+        "of the recipe's family",
     )
     train.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="change the recipe"

@@ -66,7 +66,7 @@ def fit(
     out: Path,
     *,
     teachers: Sequence[Path] = (),
-    weights: Path | None = None,
+    weights: Sequence[Path] = (),
     resume: bool = False,
     stop_after: int | None = None,
     team: Team = Team(),  # noqa: B008  frozen
@@ -74,11 +74,12 @@ def fit(
 ) -> Path:
     """Train and return the path of the weights that the recipe keeps.
 
-    ``prepared`` holds one folder a set. The network begins with ``weights``, a checkpoint or
-    the published weights of its family, if given; ``teachers`` are the public descriptor, then any
-    checkpoints. After every epoch ``out`` has the weights, the history and a state; with ``resume``
-    the run continues from the state, and its weights end up the same, bit for bit, as if it had
-    not stopped. ``stop_after`` ends the run early, for tests of just that.
+    ``prepared`` holds one folder a set. The network begins with ``weights``, if given: a
+    checkpoint, the mean of several, or the published weights of its family; ``teachers`` are the
+    public descriptor, then any checkpoints. After every epoch ``out`` has the weights, the history
+    and a state; with ``resume`` the run continues from the state, and its weights end up the same,
+    bit for bit, as if it had not stopped. ``stop_after`` ends the run early, for tests of just
+    that.
     ``watch`` is called after every epoch with the history and whether the run is over, on the
     process that leads the ``team``.
 
@@ -90,14 +91,15 @@ def fit(
     if config.batch % team.size:
         raise ValueError(f"batch={config.batch} does not divide among {team.size} processes.")
     panel, once = None, teachers
-    if config.live_teachers and teachers[1:]:
+    if config.live_teachers:
+        if not teachers[1:]:
+            raise ValueError("live_teachers wants a checkpoint after --teacher, to read the faces.")
         bfloat16 = use_bfloat16(config, team.device)
         panel = Panel(teachers[1:], config.framing, team.device, bfloat16)
         once = teachers[:1]
     elif config.augmentation.mix:
         raise ValueError(
-            "augmentation.mix wants live_teachers and a checkpoint after --teacher: no label says "
-            "what a mixed face looks like."
+            "augmentation.mix wants live_teachers: no label says what a mixed face looks like."
         )
     sets = tuple(PreparedSet.open(prepared / name) for name in config.shares)
     for one in sets:
@@ -248,7 +250,7 @@ class Run:
         config: TrainConfig,
         pool: Pool,
         team: Team,
-        weights: Path | None = None,
+        weights: Sequence[Path] = (),
         panel: Panel | None = None,
     ) -> None:
         self.config = config
@@ -259,7 +261,7 @@ class Run:
         torch.manual_seed(config.seed)
         self.model = create_model(config.model, dropout_scale=config.dropout_scale)
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        whole = weights is not None and _begin_with(weights, self.model, config.model)
+        whole = bool(weights) and _begin_with(weights, self.model, config.model)
         if config.start_at_mean_age and not whole:
             _start_ages(self.model, pool.targets, config.age_unit)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
@@ -502,19 +504,26 @@ def _teacher_loss(
     return loss
 
 
-def _begin_with(weights: Path, model: MultiTaskNet, name: str) -> bool:
-    """Load a checkpoint, or the published weights of the family; whether the heads came too."""
+def _begin_with(weights: Sequence[Path], model: MultiTaskNet, name: str) -> bool:
+    """Load the mean of the checkpoints (a soup: Wortsman et al. 2022), or the published weights of
+    the family; whether the heads came too."""
     load_public = get_spec(name).load_public
-    if load_public is not None and not is_checkpoint(weights):
-        load_public(model, weights)
+    if load_public is not None and len(weights) == 1 and not is_checkpoint(weights[0]):
+        load_public(model, weights[0])
         return False
-    checkpoint = load_checkpoint(weights)
-    if checkpoint.name != name:
-        raise CheckpointError(
-            f"{weights} holds a network of the family {checkpoint.name!r}; the recipe trains "
-            f"{name!r}."
-        )
-    model.load_state_dict(checkpoint.model.state_dict())
+    states = []
+    for path in weights:
+        checkpoint = load_checkpoint(path)
+        if checkpoint.name != name:
+            raise CheckpointError(
+                f"{path} holds a network of the family {checkpoint.name!r}; the recipe trains "
+                f"{name!r}."
+            )
+        states.append(checkpoint.model.state_dict())
+    mean = {
+        key: torch.stack([state[key].float() for state in states]).mean(dim=0) for key in states[0]
+    }
+    model.load_state_dict(mean)  # batch counters become whole numbers again
     return True
 
 

@@ -80,7 +80,7 @@ def test_the_family_begins_with_the_public_weights_and_trains(
     sets: Path, public: Path, tmp_path: Path
 ) -> None:
     still = dataclasses.replace(TINY, model="facedescriptor", learning_rate=0.0, ema=0.0)
-    weights = fit(still, sets, tmp_path / "still", weights=public)
+    weights = fit(still, sets, tmp_path / "still", weights=(public,))
     expected = DescriptorBackbone()
     expected.load_public(public)
     checkpoint = load_checkpoint(weights)
@@ -89,13 +89,13 @@ def test_the_family_begins_with_the_public_weights_and_trains(
     for name, value in checkpoint.model.backbone.state_dict().items():
         assert torch.equal(value, expected.state_dict()[name].half().float()), name
     moving = dataclasses.replace(still, learning_rate=1e-3, optimiser="muon")
-    on = load_checkpoint(fit(moving, sets, tmp_path / "moving", weights=weights))
+    on = load_checkpoint(fit(moving, sets, tmp_path / "moving", weights=(weights,)))
     for before, after in zip(
         checkpoint.model.backbone.parameters(), on.model.backbone.parameters(), strict=True
     ):
         assert not torch.equal(before, after)
     with pytest.raises(CheckpointError, match="facedescriptor"):
-        fit(TINY, sets, tmp_path / "other", weights=weights)
+        fit(TINY, sets, tmp_path / "other", weights=(weights,))
 
 
 def test_checkpoints_teach_beside_the_descriptor_and_answer_once(
@@ -189,3 +189,5 @@ def test_live_teachers_alone_speak_of_mixed_faces(
     assert float(history["train_total"]) > 0
     with pytest.raises(ValueError, match=r"augmentation\.mix wants live_teachers"):
         fit(dataclasses.replace(live, live_teachers=False), sets, tmp_path / "third")
+    with pytest.raises(ValueError, match="live_teachers wants a checkpoint"):
+        fit(live, sets, tmp_path / "third", teachers=(public,))

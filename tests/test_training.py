@@ -222,8 +222,20 @@ def test_the_loss_weights_of_the_ffhq_report_are_the_default() -> None:
 def test_training_goes_on_from_a_checkpoint(sets: Path, tmp_path: Path) -> None:
     first = fit(TINY, sets, tmp_path / "first")
     still = dataclasses.replace(TINY, stages=(Stage(40, 1),), learning_rate=0.0, ema=0.0)
-    second = fit(still, sets, tmp_path / "second", weights=first)
+    second = fit(still, sets, tmp_path / "second", weights=(first,))
     before, after = (load_checkpoint(path).model.state_dict() for path in (first, second))
     for name, value in before.items():
         if "running" not in name and "num_batches" not in name:  # batch norm keeps counting
             assert torch.equal(after[name], value), name
+
+
+def test_several_weights_begin_as_their_mean(sets: Path, tmp_path: Path) -> None:
+    first = fit(TINY, sets, tmp_path / "first")
+    second = fit(dataclasses.replace(TINY, seed=2), sets, tmp_path / "second")
+    still = dataclasses.replace(TINY, stages=(Stage(32, 1),), learning_rate=0.0, ema=0.0)
+    mean = fit(still, sets, tmp_path / "mean", weights=(first, second))
+    one, two, both = (load_checkpoint(p).model.state_dict() for p in (first, second, mean))
+    assert not torch.equal(one["age.0.weight"], two["age.0.weight"])
+    for name, value in both.items():
+        if "running" not in name and "num_batches" not in name:
+            assert torch.equal(value, ((one[name] + two[name]) / 2).half().float()), name
