@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser("train", help="train a network on prepared sets")
     train.add_argument(
-        "--recipe", help="a name in agegenderemo/recipes.py; default: that of --data, or shipped"
+        "--recipe", help="a name in agegenderemo/recipes.py; default: that of --data, or first"
     )
     train.add_argument("--data", choices=("ffhq",), help="prepare this set too, from:")
     _add_ffhq_parts(train)
@@ -163,7 +163,7 @@ def _train(args: argparse.Namespace) -> int:
     from agegenderemo.recipes import get_recipe, with_settings
     from agegenderemo.training import fit
 
-    recipe = args.recipe or args.data or "shipped"
+    recipe = args.recipe or args.data or "first"
     out = args.out or Path("runs") / recipe
     config = with_settings(get_recipe(recipe), args.set)
     if not args.data and not args.prepared:

@@ -134,7 +134,7 @@ def main() -> None:
         team.wait()
         lines = []
         for size in args.sizes:
-            recipe = get_recipe("shipped")
+            recipe = get_recipe("fifth")
             config = TrainConfig(
                 shares={"noise": 1.0},
                 stages=(Stage(size, 1),),

@@ -141,7 +141,7 @@ def test_usage_errors_are_status_2(command: list[str], capsys: Any) -> None:
         (["train"], "Give --prepared"),
         (
             ["train", "--prepared", "{empty}", "--recipe", "best"],
-            "known are ffhq, first, second, third, fourth, shipped, teacher",
+            "known are ffhq, first, second, third, fourth, fifth, teacher, sixth, shipped",
         ),
     ],
 )

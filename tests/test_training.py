@@ -86,7 +86,7 @@ def test_stopping_between_epochs_changes_nothing(
 def test_killing_train_py_mid_epoch_and_resuming_gives_the_same_weights(
     sets: Path, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "train.py", "--prepared", str(sets), "--recipe", "shipped"]
+    command = [sys.executable, "train.py", "--prepared", str(sets), "--recipe", "fifth"]
     for setting in TINY_SETTINGS:
         command += ["--set", setting]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
@@ -132,7 +132,7 @@ def test_a_batch_larger_than_the_data_is_one_sentence(sets: Path, tmp_path: Path
 
 def test_missing_crops_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="prepare"):
-        fit(RECIPES["shipped"], tmp_path, tmp_path / "run")
+        fit(RECIPES["fifth"], tmp_path, tmp_path / "run")
 
 
 def test_settings_override_a_recipe() -> None:
