@@ -403,14 +403,17 @@ def test_a_viewer_has_one_frame_under_way():
         pass
 
 
-def test_a_frame_under_way_does_not_bring_back_who_left():
+def test_no_frame_brings_back_who_left():
     viewers = live.Viewers()
-    with viewers.turn(VIEWER, 0.0) as keep:
+    with viewers.turn(VIEWER, 0.0) as keep:  # under way
         viewers.leave(VIEWER)
         keep(Tracks(searched=0.0))
     assert len(viewers) == 0
-    with viewers.turn(VIEWER, 1.0) as keep:
+    with viewers.turn(VIEWER, 1.0) as keep:  # overtaken by the message that says so
         keep(Tracks(searched=1.0))
+    assert len(viewers) == 0
+    with viewers.turn("the next start", 2.0) as keep:
+        keep(Tracks(searched=2.0))
     assert len(viewers) == 1
 
 

@@ -252,7 +252,8 @@ def test_who_goes_is_forgotten(analyzer, browser, monkeypatch, tmp_path, how):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     demo = build_demo(analyzer)
     _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
-    page = browser.new_page()
+    context = browser.new_context()  # stays open, as a browser does when a tab is closed
+    page = context.new_page()
     try:
         page.goto(url)
         page.click("#live-toggle")
@@ -267,7 +268,7 @@ def test_who_goes_is_forgotten(analyzer, browser, monkeypatch, tmp_path, how):
             time.sleep(0.05)
         assert len(viewers) == 0
     finally:
-        page.close()
+        context.close()
         demo.close()
 
 

@@ -28,8 +28,7 @@ const emptyHint = list.querySelector(".live-empty");
 let frame = newFrameCanvas(); // the picture that was sent last
 let nextFrame = newFrameCanvas(); // the one that is sent next
 
-const viewer = [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16)).join("-");
-
+let viewer = ""; // our name, a new one for every start
 let stream = null;
 let run = 0; // grows with every start and stop: an older loop sees it and ends
 let slots = []; // {id, face, card}: a face keeps its slot from frame to frame
@@ -74,6 +73,7 @@ CAMERA_ERRORS.AbortError = CAMERA_ERRORS.NotReadableError;
 async function start() {
   stop();
   const mine = ++run;
+  viewer = [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16)).join("-");
   toggle.textContent = "Stop camera";
   setState("starting", "Waiting for the camera…");
   if (!navigator.mediaDevices?.getUserMedia) {
@@ -103,7 +103,7 @@ function stop() {
   run += 1;
   stream?.getTracks().forEach((track) => track.stop());
   video.srcObject = null;
-  if (stream) Promise.resolve(server.read_frame({ viewer })).catch(() => {}); // we left
+  if (stream) leave();
   stream = null;
   interval = roundTrip = lastReply = emptyReplies = 0;
   toggle.textContent = "Start camera";
@@ -113,6 +113,16 @@ function stop() {
   setState("idle", "The camera is off.");
   showFaces([]);
   overlay.width = 0; // clears it
+}
+
+// Tell the server that we left. A closing page cancels what gradio sends for us, but not a beacon.
+function leave() {
+  const { root, api_prefix, components } = window.gradio_config ?? {};
+  const page = components?.find(({ props }) => props.elem_id === "live-page");
+  if (!page) return server.read_frame({ viewer }).catch(() => {});
+  const call = { component_id: page.id, fn_name: "read_frame", session_hash: "live", data: { viewer } };
+  const body = new Blob([JSON.stringify(call)], { type: "application/json" });
+  navigator.sendBeacon(root + api_prefix + "/component_server/", body);
 }
 
 function fail(sentence) {

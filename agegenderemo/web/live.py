@@ -26,6 +26,7 @@ MAX_FRAME_WIDTH, MAX_FRAME_HEIGHT = 1280, 960
 FRAMES_AT_ONCE = 2
 WAIT_SECONDS = 1.0
 MAX_VIEWERS = 64
+MAX_LEFT = 1024  # names of viewers who left, so that a late frame does not bring them back
 STATE_SECONDS = 60  # after which a viewer who sends nothing is forgotten
 
 _PREFIX = "data:image/jpeg;base64,"
@@ -77,7 +78,7 @@ class Viewers:
         self._lock = threading.Lock()
         self._tracks: OrderedDict[str, Tracks] = OrderedDict()
         self._busy: set[str] = set()
-        self._left: set[str] = set()  # of the busy ones
+        self._left: OrderedDict[str, None] = OrderedDict()
 
     @contextmanager
     def turn(self, viewer: str, now: float) -> Iterator[Callable[[Tracks | None], Tracks]]:
@@ -96,7 +97,7 @@ class Viewers:
 
         def keep(fresh: Tracks | None) -> Tracks:
             with self._lock:
-                if fresh is not None:
+                if fresh is not None and viewer not in self._left:
                     self._tracks[viewer] = fresh
                     self._tracks.move_to_end(viewer)
                     while len(self._tracks) > self._most:
@@ -108,16 +109,15 @@ class Viewers:
         finally:
             with self._lock:
                 self._busy.discard(viewer)
-                if viewer in self._left:
-                    self._left.discard(viewer)
-                    self._tracks.pop(viewer, None)
 
     def leave(self, viewer: str) -> None:
-        """Forget a viewer, who closed the page or stopped the camera."""
+        """Forget a viewer, who closed the page or stopped the camera. Frames of that name that
+        are under way, or arrive after this, are answered and not remembered."""
         with self._lock:
             self._tracks.pop(viewer, None)
-            if viewer in self._busy:
-                self._left.add(viewer)
+            self._left[viewer] = None
+            while len(self._left) > MAX_LEFT:
+                self._left.popitem(last=False)
 
     def __len__(self) -> int:
         return len(self._tracks)
