@@ -168,6 +168,8 @@ def test_an_interrupted_run_has_written_every_finished_image(
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        # What a shell starts in the background, these tests perhaps, ignores it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     first = [process.stdout.readline() for _ in range(3)]
