@@ -276,7 +276,7 @@ RECIPES: dict[str, TrainConfig] = {
     # are changed more, and soft answers count more.
     "fifth": _FIFTH,
     # The descriptor's own network, trained on from its public weights in half an hour: a teacher as
-    # right as the shipped network. The probe's ages are not for it: they are too high for children.
+    # right as the fifth run. The probe's ages are not for it: they are too high for children.
     "teacher": replace(
         _FIFTH,
         model="facedescriptor",
