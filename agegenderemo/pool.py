@@ -38,6 +38,18 @@ class Pool:
             out[here] = prepared.crops[self.row[faces[here]]]
         return torch.from_numpy(out)
 
+    def crops_on(self, device: torch.device) -> Callable[[NDArray[np.int64]], Tensor]:
+        """`crops`, on a device. A GPU that has the room holds all of them from now on: reading and
+        sending each batch would take longer than training on it."""
+        if device.type == "cuda":
+            count, size = len(self.row), self.sets[0].crops.shape[1]
+            if count * size * size * 3 < torch.cuda.mem_get_info(device)[0] / 2:
+                held = torch.empty((count, size, size, 3), dtype=torch.uint8, device=device)
+                for part in np.array_split(np.arange(count), 1 + count // 4096):
+                    held[part[0] : part[-1] + 1] = self.crops(part)
+                return lambda faces: held[torch.from_numpy(faces).to(device, non_blocking=True)]
+        return lambda faces: self.crops(faces).to(device)
+
     def counts(self) -> dict[str, int]:
         """How many training faces each set has."""
         numbers = np.bincount(self.set_index, minlength=len(self.sets)).tolist()

@@ -258,6 +258,7 @@ class Run:
         self.panel = panel
         self.team = team
         device = team.device
+        self.crops = pool.crops_on(device)
         torch.manual_seed(config.seed)
         self.model = create_model(config.model, dropout_scale=config.dropout_scale)
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -362,9 +363,9 @@ class Run:
                         group["lr"] = rate * group["scale"]
             changes = draw_changes(len(faces), config.augmentation, generator)
             own = self.team.part(len(faces))
-            crops = self.pool.crops(faces[own]).to(self.team.device)
+            crops = self.crops(faces[own])
             size = max(spec.size, self.panel.size) if self.panel else spec.size
-            pictures = augment(crops, size, changes.take(own).to(self.team.device))
+            pictures = augment(crops, size, changes.take(own))
             answers = self.panel.answers(pictures) if self.panel else []
             x = fit_input(pictures, spec)
             mixed = changes.mixed > 0
@@ -393,8 +394,9 @@ class Run:
         team = self.team
         part = team.part(len(faces))
         whole = self.pool.targets.take(faces).without(mixed)
-        targets = Targets(*(t.to(team.device) for t in whole.take(part)))
-        counts = Counts(*(c.to(team.device) for c in Counts.of(whole, team.size)))
+        device = team.device
+        targets = Targets(*(t.to(device, non_blocking=True) for t in whole.take(part)))
+        counts = Counts(*(c.to(device, non_blocking=True) for c in Counts.of(whole, team.size)))
         with torch.autocast(team.device.type, torch.bfloat16, enabled=self.bfloat16):
             out, projected = self.student(x)
         out = out.float()
@@ -403,12 +405,13 @@ class Run:
         loss = terms.total
         if self.pool.lessons is not None:
             own = self.pool.lessons.take(faces[part])
-            unclear = mixed[part].to(team.device)
-            taught = joined(Lessons(*(t.to(team.device) for t in own)), answers, unclear)
+            unclear = mixed[part].to(device, non_blocking=True)
+            taught = Lessons(*(t.to(device, non_blocking=True) for t in own))
+            taught = joined(taught, answers, unclear)
             unlabelled = len(faces) / team.size - counts.emotion
             loss = loss + _teacher_loss(out, taught, targets, unlabelled, self.config.teacher)
             apart = (projected.float() - taught.features).square().mean(dim=1)
-            plain = (len(faces) - mixed.sum()).to(team.device) / team.size
+            plain = (len(faces) - mixed.sum()).to(device, non_blocking=True) / team.size
             loss = loss + self.config.teacher.features * masked_mean(apart, ~unclear, plain)
         self.student.zero_grad(set_to_none=True)
         loss.backward()

@@ -71,10 +71,6 @@ class Changes(NamedTuple):
         """The changes of some faces."""
         return Changes(*(value[rows] for value in self))
 
-    def to(self, device: torch.device) -> "Changes":
-        """The same on another device."""
-        return Changes(*(value.to(device) for value in self))
-
 
 def draw_changes(count: int, how: Augmentation, generator: Generator) -> Changes:
     """Random changes for ``count`` faces, a pure function of the generator's state."""
@@ -119,16 +115,24 @@ def draw_changes(count: int, how: Augmentation, generator: Generator) -> Changes
 
 
 def augment(crops: Tensor, size: int, changes: Changes) -> Tensor:
-    """N×S×S×3 RGB uint8 crops to changed N×3×size×size float32 pictures in [0, 1]."""
+    """N×S×S×3 RGB uint8 crops to changed N×3×size×size float32 pictures in [0, 1], on their device.
+
+    ``changes`` stay on the CPU, which decides by them what is to do: a GPU would make it wait.
+    """
     x = crops.permute(0, 3, 1, 2)
     if x.is_cuda:
         x = x.float()  # only CPUs resize bytes, and they do it several times as fast
     x = _resize(x, min(x.shape[-1], round(size * _ANTIALIAS_MARGIN))).float().div_(255)
-    grid = F.affine_grid(changes.warp, [len(x), 3, size, size], align_corners=False)
+    grid = F.affine_grid(_sent(changes.warp, x), [len(x), 3, size, size], align_corners=False)
     x = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
     x = _recolour(x, changes)
     x = _degrade(x, changes)
     return _mix(_erase(x.clamp_(0, 1), changes.erased), changes.mixed)
+
+
+def _sent(values: Tensor, x: Tensor) -> Tensor:
+    """The values on the device of ``x``, without waiting for what it is doing."""
+    return values.to(x.device, non_blocking=True)
 
 
 def _resize(x: Tensor, size: int) -> Tensor:
@@ -139,10 +143,10 @@ def _resize(x: Tensor, size: int) -> Tensor:
 
 def _recolour(x: Tensor, changes: Changes) -> Tensor:
     def factor(values: Tensor) -> Tensor:
-        return values.view(-1, 1, 1, 1)
+        return _sent(values, x).view(-1, 1, 1, 1)
 
     if changes.hue.any():
-        x = torch.einsum("nij,njhw->nihw", _turn_hue(changes.hue), x)
+        x = torch.einsum("nij,njhw->nihw", _sent(_turn_hue(changes.hue), x), x)
     grey = (x * x.new_tensor(_GREY).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
     x = torch.lerp(grey, x, factor(changes.saturation))
     mean = grey.mean(dim=(2, 3), keepdim=True)
@@ -162,11 +166,11 @@ def _degrade(x: Tensor, changes: Changes) -> Tensor:
     """Some faces as a small or noisy camera would show them."""
     size = x.shape[-1]
     for fraction in set(changes.reduced[changes.reduced < 1].tolist()):
-        rows = torch.nonzero(changes.reduced == fraction).flatten()
+        rows = _sent(torch.nonzero(changes.reduced == fraction).flatten(), x)
         x[rows] = _resize(_resize(x[rows], max(1, round(size * fraction))), size)
     for row in torch.nonzero(changes.noise >= 0).flatten().tolist():
-        own = Generator().manual_seed(int(changes.noise[row]))
-        x[row] += torch.randn(x[row].shape, generator=own).to(x.device) * 0.04
+        own = Generator(x.device).manual_seed(int(changes.noise[row]))
+        x[row] += torch.randn(x[row].shape, generator=own, device=x.device) * 0.04
     return x
 
 
@@ -183,5 +187,7 @@ def _mix(x: Tensor, mixed: Tensor) -> Tensor:
     if not len(rows):
         return x
     neighbours = (rows ^ 1).clamp(max=len(x) - 1)  # the last of an odd number has itself
-    x[rows] = torch.lerp(x[rows], x[neighbours], mixed[rows].view(-1, 1, 1, 1))
+    share = _sent(mixed[rows], x).view(-1, 1, 1, 1)
+    rows, neighbours = _sent(rows, x), _sent(neighbours, x)
+    x[rows] = torch.lerp(x[rows], x[neighbours], share)
     return x
