@@ -20,12 +20,17 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class TeacherWeights:
-    """Weight of each thing that a teacher says; used only with ``--teacher``."""
+    """Weight of each thing that a teacher says; used only with ``--teacher``.
+
+    Where a face has a label, the teacher's age is moved into it, and its emotions are not heard;
+    with ``over_labels`` it says what it sees there too, for labels are noisy.
+    """
 
     age: float = 0.04
     gender: float = 0.5
     emotion: float = 0.3
     features: float = 1.0
+    over_labels: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -495,15 +495,19 @@ def _teacher_loss(
     unlabelled: Tensor,
     weights: TeacherWeights,
 ) -> Tensor:
-    """Distance to the teacher's answers; its age never contradicts a known band."""
-    age = torch.where(
-        targets.age_mask, taught.age.clamp(targets.age_low, targets.age_high), taught.age
-    )
+    """Distance to the teacher's answers; of the batch ``unlabelled`` faces have no emotion."""
+    age = taught.age
+    if not weights.over_labels:
+        age = torch.where(targets.age_mask, age.clamp(targets.age_low, targets.age_high), age)
     loss = weights.age * interval_distance(out.age, age, age).mean()
     loss = loss + weights.gender * F.binary_cross_entropy_with_logits(out.gender, taught.male)
     if out.emotion is not None:
         kl = divergence(out.emotion, taught.emotion)
-        loss = loss + weights.emotion * masked_mean(kl, ~targets.emotion_mask, unlabelled)
+        if weights.over_labels:
+            emotion = kl.mean()
+        else:
+            emotion = masked_mean(kl, ~targets.emotion_mask, unlabelled)
+        loss = loss + weights.emotion * emotion
     return loss
 
 

@@ -50,7 +50,13 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_mixed_batches_learn_every_task_and_do_not_diverge(tmp_path: Path) -> None:
     """The reports' alternating batches diverged; one masked loss over mixed ones must not."""
     config = dataclasses.replace(
-        TINY, stages=(Stage(32, 14),), dropout_scale=0.0, ema=0.9, learning_rate=1e-3, age_unit=10.0
+        TINY,
+        stages=(Stage(32, 14),),
+        optimiser="muon",
+        dropout_scale=0.0,
+        ema=0.9,
+        learning_rate=1e-3,
+        age_unit=10.0,
     )
     fit(config, prepared_sets(tmp_path / "sets", count=240), tmp_path)
     with (tmp_path / "history.csv").open() as file:
