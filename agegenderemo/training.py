@@ -409,7 +409,7 @@ class Run:
             taught = Lessons(*(t.to(device, non_blocking=True) for t in own))
             taught = joined(taught, answers, unclear)
             unlabelled = len(faces) / team.size - counts.emotion
-            loss = loss + _teacher_loss(out, taught, targets, unlabelled, self.config.teacher)
+            loss = loss + teacher_loss(out, taught, targets, unlabelled, self.config.teacher)
             apart = (projected.float() - taught.features).square().mean(dim=1)
             plain = (len(faces) - mixed.sum()).to(device, non_blocking=True) / team.size
             loss = loss + self.config.teacher.features * masked_mean(apart, ~unclear, plain)
@@ -488,7 +488,7 @@ class Scores:
         }
 
 
-def _teacher_loss(
+def teacher_loss(
     out: Outputs,
     taught: Lessons,
     targets: Targets,

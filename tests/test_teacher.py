@@ -7,16 +7,18 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 from synthetic import prepared_sets
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from agegenderemo.checkpoint import CheckpointError, load_checkpoint
-from agegenderemo.dataset import PreparedSet, sample_to_json
+from agegenderemo.dataset import PreparedSet, Targets, sample_to_json
+from agegenderemo.models import Outputs
 from agegenderemo.models.facedescriptor import DESCRIPTOR_INPUT, WIDTH, DescriptorBackbone
 from agegenderemo.predictor import Predictor
-from agegenderemo.recipes import Stage, TrainConfig
+from agegenderemo.recipes import Stage, TeacherWeights, TrainConfig
 from agegenderemo.records import ImageRef
 from agegenderemo.teacher import Lessons, Panel, ask, describe, joined
-from agegenderemo.training import fit
+from agegenderemo.training import fit, teacher_loss
 from agegenderemo.transforms import to_input
 
 TINY = TrainConfig(
@@ -171,6 +173,22 @@ def test_a_panel_answers_for_the_face_as_it_was_changed(sets: Path, tmp_path: Pa
     assert not torch.allclose(panel.answers(pictures * 0.3)[0], first, atol=1e-3)
     with pytest.raises(CheckpointError, match="framed as 'face'"):
         Panel([weights], "ffhq", torch.device("cpu"), bfloat16=False)
+
+
+@pytest.mark.parametrize("over_labels", [False, True])
+def test_a_teacher_speaks_of_labelled_faces_only_if_asked_to(over_labels: bool) -> None:
+    sad, glad = F.one_hot(torch.tensor([[6], [4]]), 8).float()
+    taught = Lessons(torch.tensor([30.0]), torch.tensor([1.0]), sad, torch.empty(1, 0))
+    one = torch.ones(1)
+    targets = Targets(20 * one, 20 * one, one.bool(), one, one.bool(), glad, one.bool())
+    weights = TeacherWeights(age=1, gender=0, emotion=1, over_labels=over_labels)
+
+    def loss(age: float, emotion: Tensor) -> float:
+        said = Outputs(age * one, one, 50 * emotion, torch.empty(1, 0))
+        return teacher_loss(said, taught, targets, torch.zeros(1), weights).item()
+
+    assert loss(30, sad) == pytest.approx(0 if over_labels else 10)
+    assert loss(20, glad) == pytest.approx(10 + 50 if over_labels else 0)
 
 
 def test_live_teachers_alone_speak_of_mixed_faces(
