@@ -51,7 +51,7 @@ def test_mixed_batches_learn_every_task_and_do_not_diverge(tmp_path: Path) -> No
     """The reports' alternating batches diverged; one masked loss over mixed ones must not."""
     config = dataclasses.replace(
         TINY,
-        stages=(Stage(32, 14),),
+        stages=(Stage(32, 8),),
         optimiser="muon",
         dropout_scale=0.0,
         ema=0.9,
