@@ -391,13 +391,12 @@ class Run:
     ) -> Terms:
         """One step on a batch: ``faces`` are all of it, and ``mixed`` those that are no one's;
         ``x`` and the ``answers`` of live teachers the share of this process."""
-        team = self.team
+        team, device = self.team, self.team.device
         part = team.part(len(faces))
         whole = self.pool.targets.take(faces).without(mixed)
-        device = team.device
         targets = Targets(*(t.to(device, non_blocking=True) for t in whole.take(part)))
         counts = Counts(*(c.to(device, non_blocking=True) for c in Counts.of(whole, team.size)))
-        with torch.autocast(team.device.type, torch.bfloat16, enabled=self.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16):
             out, projected = self.student(x)
         out = out.float()
         terms = multitask_loss(out, targets, self.config.weights, counts)
@@ -495,7 +494,8 @@ def teacher_loss(
     unlabelled: Tensor,
     weights: TeacherWeights,
 ) -> Tensor:
-    """Distance to the teacher's answers; of the batch ``unlabelled`` faces have no emotion."""
+    """How far N answers are from the teacher's, a weighted sum; ``unlabelled`` of the N have no
+    emotion, on average over the processes."""
     age = taught.age
     if not weights.over_labels:
         age = torch.where(targets.age_mask, age.clamp(targets.age_low, targets.age_high), age)
