@@ -77,11 +77,15 @@ def history_table(history: Sequence[dict[str, str]]) -> Table:
                 _share(float(row["utkface_gender_accuracy"])),
                 _share(float(row["ferplus_emotion_accuracy_majority"])),
                 _share(float(row["fairface_gender_accuracy"])),
-                f"{float(row['seconds']) / 60:.0f}",
+                _minutes(float(row["seconds"])),
             )
             for row in history
         ),
     )  # fmt: skip
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.{0 if seconds >= 60 else 1}f}"
 
 
 def fill(text: str, made: dict[str, Table]) -> str:

@@ -141,7 +141,8 @@ def test_usage_errors_are_status_2(command: list[str], capsys: Any) -> None:
         (["train"], "Give --prepared"),
         (
             ["train", "--prepared", "{empty}", "--recipe", "best"],
-            "known are ffhq, first, second, third, fourth, fifth, teacher, sixth, shipped",
+            "known are ffhq, first, second, third, fourth, fifth, teacher, sixth, "
+            "seventh, second-teacher, shipped",
         ),
     ],
 )

@@ -89,6 +89,7 @@ def test_a_history_has_a_row_an_epoch() -> None:
         "utkface_gender_accuracy": "0.9", "ferplus_emotion_accuracy_majority": "0.8",
         "fairface_gender_accuracy": "0.85", "seconds": "910.1",
     }  # fmt: skip
-    assert history_table([row]).rows == (
+    assert history_table([row, row | {"seconds": "14.5"}]).rows == (
         ("1", "64", "6.12", "5.60", "90.0 %", "80.0 %", "85.0 %", "15"),
+        ("1", "64", "6.12", "5.60", "90.0 %", "80.0 %", "85.0 %", "0.2"),
     )
