@@ -33,8 +33,8 @@ network reads age, gender and eight emotions together.</p>
 <ul>
 <li>Old people, who look too young to it, and the gender of small children.</li>
 <li>Turned, covered, blurred or small faces, hard shadows, make-up, masks and drawings.</li>
-<li>Contempt, disgust and fear: rare in its training pictures, so it misses half of them
-or more. It learned from posed and labelled pictures what people call an expression,
+<li>Contempt, disgust and fear: rare in its training pictures, so it misses about half of
+them or more. It learned from posed and labelled pictures what people call an expression,
 which says little about what someone feels.</li>
 <li>Gender: the data sets know two labels that strangers gave by sight. Whoever does not look the
 way those strangers expected is misread, and the error differs between groups of people.</li>
