@@ -23,12 +23,12 @@ class Goal:
     unit: Literal["years", "points", "%"] = "%"
 
     def row(self, figures: dict[str, Any]) -> tuple[str, ...] | None:
-        """Name, figure, must, aim and verdict; None where it was not measured."""
+        """Name, figure, verdict, must and aim; None where it was not measured."""
         value = self.read(figures)
         if value is None:
             return None
         aim = "" if self.aim is None else self._text(self.aim)
-        return (self.name, self._text(value), self._text(self.must), aim, self._verdict(value))
+        return (self.name, self._text(value), self._verdict(value), self._text(self.must), aim)
 
     def _verdict(self, value: float) -> str:
         short = self._short(value, self.must)

@@ -139,7 +139,7 @@ def _adults(figures: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _goals(figures: dict[str, Any]) -> Table:
-    return Table("Goals", ("figure", "measured", "must", "aim", "verdict"), goal_rows(figures))
+    return Table("Goals", ("figure", "measured", "verdict", "must", "aim"), goal_rows(figures))
 
 
 def _bands(figures: dict[str, Any]) -> Table | None:

@@ -1,5 +1,6 @@
 """About: what the model is, how well it does, where it fails, and what happens to a picture."""
 
+import re
 from html import escape
 from typing import Any
 
@@ -56,7 +57,7 @@ def figures_html(figures: dict[str, Any]) -> str:
     parts = []
     for index, table in enumerate(tables(figures).values()):
         rows = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
+            "<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>"
             for row in table.rows
         )
         head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in table.head)
@@ -68,6 +69,11 @@ def figures_html(figures: dict[str, Any]) -> str:
         title = escape(table.title)
         parts.append(body if index == 0 else f"<details><summary>{title}</summary>{body}</details>")
     return "".join(parts) or "<p>No measured figures came with this checkpoint.</p>"
+
+
+def _cell(text: str) -> str:
+    """A cell that may break between words, but not between a number and what belongs to it."""
+    return escape(re.sub(r"(?<=\d) | (?=\d)", "\N{NO-BREAK SPACE}", text))
 
 
 def _model_sentence(card: dict[str, Any]) -> str:
