@@ -73,7 +73,8 @@ def figures_html(figures: dict[str, Any]) -> str:
 
 def _cell(text: str) -> str:
     """A cell that may break between words, but not between a number and what belongs to it."""
-    return escape(re.sub(r"(?<=\d) | (?=\d)", "\N{NO-BREAK SPACE}", text))
+    text = re.sub(r"(?<=\d) | (?=\d)", "\N{NO-BREAK SPACE}", text)
+    return escape(re.sub(r"(?<=\d)-(?=\d)", "\N{NON-BREAKING HYPHEN}", text))
 
 
 def _model_sentence(card: dict[str, Any]) -> str:
