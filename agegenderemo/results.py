@@ -3,21 +3,26 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from agegenderemo.images import RGBImage
-from agegenderemo.labels import EMOTIONS
-from agegenderemo.records import Face
+from agegenderemo.tasks import TaskSpec, class_columns, csv_columns, json_keys
+from agegenderemo.types import QUALITY_FLAGS, Face, RGBImage
 
-CSV_FIELDS = (
-    "file", "face", "x1", "y1", "x2", "y2", "score", "age", "age_low", "age_high",
-    "age_error", "gender", "gender_probability", "gender_sure", "emotion", *EMOTIONS,
-    "emotion_sure", "doubts", "error",
-)  # fmt: skip
+SCHEMA_VERSION = 2
+"""Of the JSON record and the CSV columns; 1 was before the keys of 0.2 (see CHANGELOG.md)."""
+
+_BEFORE = ("file", "face", "x1", "y1", "x2", "y2", "score")
+_AFTER = ("quality_flags", "error")
+
+
+def csv_fields(tasks: Sequence[TaskSpec]) -> tuple[str, ...]:
+    """The columns of a CSV row for a network with these tasks, in their order."""
+    return (*_BEFORE, *(column for spec in tasks for column in csv_columns(spec)), *_AFTER)
 
 
 def picture_record(name: str, image: RGBImage, faces: Sequence[Face]) -> dict[str, Any]:
-    """One analysed picture as plain JSON types."""
+    """One analysed picture as plain JSON types: see `json_schema`."""
     height, width = image.shape[:2]
     return {
+        "schema_version": SCHEMA_VERSION,
         "file": name,
         "width": width,
         "height": height,
@@ -25,25 +30,139 @@ def picture_record(name: str, image: RGBImage, faces: Sequence[Face]) -> dict[st
     }
 
 
-def error_record(name: str, error: Exception) -> dict[str, Any]:
+def error_record(name: str, error: Exception | str) -> dict[str, Any]:
     """A picture that could not be read."""
-    return {"file": name, "error": str(error)}
+    return {"schema_version": SCHEMA_VERSION, "file": name, "error": str(error)}
 
 
-def csv_rows(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Rows of one record by `CSV_FIELDS`: a row a face, one for no face, one for an error."""
-    name = _no_formula(record["file"])
+def csv_rows(record: dict[str, Any], tasks: Sequence[TaskSpec]) -> Iterator[dict[str, Any]]:
+    """Rows of one record by `csv_fields`: a row a face, one for no face, one for an error."""
+    name = no_formula(record["file"])
     if not record.get("faces"):
         yield {"file": name, "error": record.get("error", "")}
     for number, face in enumerate(record.get("faces", ()), start=1):
-        corners = dict(zip(("x1", "y1", "x2", "y2"), face["box"], strict=True))
-        plain = {key: face[key] for key in CSV_FIELDS if key in face}
-        if face["age_interval"]:
-            plain |= dict(zip(("age_low", "age_high"), face["age_interval"], strict=True))
-        plain["doubts"] = "; ".join(face["doubts"])
-        yield {"file": name, "face": number, **corners, **plain, **face["emotions"]}
+        row = {"file": name, "face": number, "score": face["score"]}
+        row |= zip(("x1", "y1", "x2", "y2"), face["box"], strict=True)
+        for spec in tasks:
+            row |= _task_cells(face, spec)
+        row["quality_flags"] = "; ".join(face["quality_flags"])
+        yield row
 
 
-def _no_formula(name: str) -> str:
+def _task_cells(face: dict[str, Any], spec: TaskSpec) -> dict[str, Any]:
+    cells = {key: face[key] for key in csv_columns(spec) if key in json_keys(spec)}
+    if spec.kind == "regression" and face[f"{spec.name}_interval"]:
+        ends = (f"{spec.name}_low", f"{spec.name}_high")
+        cells |= zip(ends, face[f"{spec.name}_interval"], strict=True)
+    if spec.kind == "categorical":
+        cells |= zip(class_columns(spec), face[spec.probabilities_key].values(), strict=True)
+    return cells
+
+
+def no_formula(name: str) -> str:
     """A file name that a spreadsheet does not take for a formula."""
-    return f"'{name}" if name.startswith(("=", "+", "-", "@")) else name
+    return (
+        f"'{name}"
+        if name.startswith(("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠"))
+        else name
+    )
+
+
+def json_schema(tasks: Sequence[TaskSpec]) -> dict[str, Any]:
+    """JSON Schema (2020-12) of the record of a picture for a network with these tasks.
+
+    >>> from agegenderemo.tasks import DEFAULT_TASKS
+    >>> json_schema(DEFAULT_TASKS)["$defs"]["face"]["properties"]["age"]["description"]
+    'age in years'
+    """
+    number = {"type": "number"}
+    pair = {"type": "array", "items": number, "minItems": 2, "maxItems": 2}
+    properties: dict[str, Any] = {
+        "box": {
+            "description": "x1, y1, x2, y2 in pixels of the picture",
+            "type": "array",
+            "items": number,
+            "minItems": 4,
+            "maxItems": 4,
+        },
+        "score": {"description": "how sure the detector is", **_share()},
+        "landmarks": {
+            "description": "left and right eye, nose, left and right mouth corner, x and y in "
+            "pixels of the picture",
+            "type": "array",
+            "items": pair,
+            "minItems": 5,
+            "maxItems": 5,
+        },
+    }
+    for spec in tasks:
+        properties |= _task_properties(spec)
+    properties["quality_flags"] = {
+        "description": "why this answer may be worse than usual",
+        "type": "array",
+        "items": {"enum": list(QUALITY_FLAGS)},
+    }
+    face = {"type": "object", "properties": properties, "required": list(properties)}
+    file = {"schema_version": {"const": SCHEMA_VERSION}, "file": {"type": "string"}}
+    size = {"type": "integer", "minimum": 1}
+    faces = {
+        "description": "the largest first",
+        "type": "array",
+        "items": {"$ref": "#/$defs/face"},
+    }
+    read = {**file, "width": size, "height": size, "faces": faces}
+    failed = {**file, "error": {"description": "one sentence", "type": "string"}}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "oneOf": [
+            {"type": "object", "properties": one, "required": list(one)} for one in (read, failed)
+        ],
+        "$defs": {"face": face},
+    }
+
+
+def _share() -> dict[str, Any]:
+    return {"type": "number", "minimum": 0, "maximum": 1}
+
+
+def _task_properties(spec: TaskSpec) -> dict[str, Any]:
+    name = spec.name
+    if spec.kind == "regression":
+        what = f"{name} in {spec.unit}" if spec.unit else name
+        return {
+            name: {"description": what, "type": "number"},
+            f"{name}_interval": {
+                "description": "holds the true value of four in five such faces; null where the "
+                "network is not calibrated",
+                "type": ["array", "null"],
+                "items": {"type": "number"},
+                "minItems": 2,
+                "maxItems": 2,
+            },
+            f"{name}_error": {
+                "description": "mean absolute error of such faces",
+                "type": ["number", "null"],
+            },
+        }
+    label = {name: {"description": "the most probable class", "enum": list(spec.classes)}}
+    confident = {
+        f"{name}_confident": {
+            "description": "whether the answer is more than a guess; null where the network is "
+            "not calibrated",
+            "type": ["boolean", "null"],
+        }
+    }
+    if spec.kind == "binary":
+        probability = {"description": f"of {name}", "type": "number", "minimum": 0.5, "maximum": 1}
+        return {**label, f"{name}_probability": probability, **confident}
+    classes = {one: _share() for one in spec.classes}
+    return {
+        **label,
+        spec.probabilities_key: {
+            "description": "probability of each class; they sum to one",
+            "type": "object",
+            "properties": classes,
+            "required": list(classes),
+        },
+        **confident,
+    }
