@@ -1,1 +1,5 @@
-"""Finding faces (`mtcnn`) and cutting the crop that the network sees (`align`)."""
+"""Finding faces: `MtcnnDetector` implements `agegenderemo.types.Detector`."""
+
+from agegenderemo.detection.mtcnn import MtcnnDetector
+
+__all__ = ["MtcnnDetector"]

@@ -1,4 +1,4 @@
-"""Loading and cutting pictures: everything becomes RGB uint8 H×W×3, the right way up."""
+"""Loading pictures: everything becomes RGB uint8 H×W×3, the right way up."""
 
 import io
 import warnings
@@ -11,17 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-RGBImage = NDArray[np.uint8]
+from agegenderemo.errors import ImageError
+from agegenderemo.types import RGBImage
+
 ImageLike = str | PathLike[str] | bytes | Image.Image | NDArray[np.uint8]
 
 MAX_PIXELS = 100_000_000
 """Larger pictures are refused before they are decoded: they would fill the memory."""
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
-
-
-class ImageError(ValueError):
-    """A picture that cannot be used; the message is one sentence for the person who sent it."""
 
 
 def load_image(source: ImageLike) -> RGBImage:
@@ -115,7 +113,10 @@ def _scale_to_8_bits(image: Image.Image) -> Image.Image:
 
 
 def shrink(image: RGBImage, max_side: int) -> tuple[RGBImage, float]:
-    """The picture with its longer side at most ``max_side`` pixels, and new size over old."""
+    """The picture with its longer side at most ``max_side`` pixels, and new size over old.
+
+    The scale is one where the picture is small enough already; it is then returned as it is.
+    """
     height, width = image.shape[:2]
     scale = max_side / max(height, width)
     if scale >= 1:
@@ -123,13 +124,3 @@ def shrink(image: RGBImage, max_side: int) -> tuple[RGBImage, float]:
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     # BOX is an exact mean over whole factors and Pillow's fastest; a detector needs no more.
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)), scale
-
-
-def iou(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
-    """Intersection over union of two boxes (x1, y1, x2, y2), in [0, 1]."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    inner = width * height
-    return inner / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - inner)

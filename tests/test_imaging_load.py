@@ -1,18 +1,23 @@
+"""Every way in which a picture comes, and every way in which it cannot be read."""
+
 import io
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
-from agegenderemo.images import ImageError, iou, load_image, shrink
+from agegenderemo.errors import ImageError
+from agegenderemo.imaging.load import load_image, shrink
 
 RED, GREEN = (250, 0, 0), (0, 250, 0)
 
 
-def encode(image: Image.Image, format: str = "PNG", **options: object) -> bytes:
+def encode(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
     stream = io.BytesIO()
     image.save(stream, format, **options)
     return stream.getvalue()
@@ -149,7 +154,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         np.zeros((0, 4, 3), np.uint8),
     ],
 )
-def test_arrays_of_another_kind_are_refused(array: np.ndarray) -> None:
+def test_arrays_of_another_kind_are_refused(array: NDArray[Any]) -> None:
     with pytest.raises(ImageError):
         load_image(array)
 
@@ -161,9 +166,3 @@ def test_shrink_keeps_small_pictures_and_the_aspect_of_large_ones() -> None:
     assert small.shape == (100, 200, 3)
     assert scale == pytest.approx(1 / 3)
     assert shrink(np.zeros((2, 20000, 3), np.uint8), 100)[0].shape == (1, 100, 3)
-
-
-def test_iou() -> None:
-    assert iou((0, 0, 2, 2), (0, 0, 2, 2)) == 1
-    assert iou((0, 0, 2, 2), (1, 0, 3, 2)) == pytest.approx(1 / 3)
-    assert iou((0, 0, 1, 1), (1, 1, 2, 2)) == 0

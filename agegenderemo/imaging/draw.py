@@ -5,9 +5,16 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from agegenderemo.images import RGBImage
-from agegenderemo.palette import EMOTION_COLORS, text_on
-from agegenderemo.records import Box, Face
+from agegenderemo.imaging.palette import NEUTRAL_COLOR, class_color, text_on
+from agegenderemo.tasks import (
+    BinaryPrediction,
+    CategoricalPrediction,
+    Prediction,
+    Predictions,
+    RegressionPrediction,
+    speaks_alone,
+)
+from agegenderemo.types import Box, Face, RGBImage
 
 _Rect = tuple[int, int, int, int]
 
@@ -15,15 +22,16 @@ _Rect = tuple[int, int, int, int]
 def annotate(image: RGBImage, faces: Sequence[Face]) -> RGBImage:
     """A copy of an RGB uint8 H×W×3 picture with a box and a label for every face.
 
-    A box has the colour of the most probable emotion. A label reads ``34 · female · happiness``
-    and is shortened, then moved, where it would cover another label or another face.
+    A box has the colour of the top class of the first categorical task, else of the first binary
+    one. A label is each task's `prediction_text`, in the tasks' order, as ``34 · glasses: with``;
+    it is shortened, then moved, where it would cover another label or another face.
     """
     canvas = Image.fromarray(image).copy()
     draw = ImageDraw.Draw(canvas)
     taken: list[_Rect] = [_pixels(face.box) for face in faces]
     line = max(2, round(min(canvas.size) / 350))
     for face, box in zip(faces, list(taken), strict=True):
-        color = EMOTION_COLORS[face.emotion]
+        color = face_color(face.predictions)
         draw.rectangle(box, outline=color, width=line)
         text, font, place = _label(draw, face, box, canvas.size, taken)
         taken.append(place)
@@ -31,6 +39,25 @@ def annotate(image: RGBImage, faces: Sequence[Face]) -> RGBImage:
         center = ((place[0] + place[2]) / 2, (place[1] + place[3]) / 2)
         draw.text(center, text, fill=text_on(color), font=font, anchor="mm")
     return np.asarray(canvas)
+
+
+def prediction_text(prediction: Prediction) -> str:
+    """A prediction in a word: the rounded number, or the class, with ``?`` where the network is
+    calibrated and not confident. A task that few know is named before it."""
+    name = "" if speaks_alone(prediction.spec) else f"{prediction.spec.name}: "
+    if isinstance(prediction, RegressionPrediction):
+        return f"{name}{prediction.value:.0f}"
+    return name + prediction.label + "?" * (prediction.confident is False)
+
+
+def face_color(predictions: Predictions) -> str:
+    """The ``#rrggbb`` that stands for a face: of the top class of the first categorical task, else
+    of the first binary one, else a neutral one."""
+    for kind in (CategoricalPrediction, BinaryPrediction):
+        for one in predictions.values():
+            if isinstance(one, kind):
+                return class_color(one.spec, one.label)
+    return NEUTRAL_COLOR
 
 
 def _label(
@@ -41,10 +68,8 @@ def _label(
     smallest, largest = max(10, min(size) / 75), max(12, min(size) / 28)
     points = min(max((box[2] - box[0]) / 6, smallest), largest)
     font = ImageFont.load_default(points)
-    age = f"{face.age:.0f}"
-    gender = face.gender + "?" * (not face.attributes.gender_sure)
-    emotion = face.emotion + "?" * (not face.attributes.emotion_sure)
-    texts = (f"{age} · {gender} · {emotion}", f"{age} · {gender}", age)
+    words = [prediction_text(one) for one in face.predictions.values()]
+    texts = [" · ".join(words[:count]) for count in range(len(words), 0, -1)] or ["face"]
     others = [rect for rect in taken if rect != box]
     # Shorter words come before a place inside the box: a label should hide no mouth.
     for inside in (False, True):
@@ -57,7 +82,7 @@ def _label(
                 blocked = others if inside else taken
                 if not any(_overlap(place, rect) for rect in blocked):
                     return text, font, place
-    # No free spot for even the age: it goes on its own face.
+    # No free spot for even the shortest: it goes on its own face.
     return text, font, place
 
 
