@@ -1,9 +1,9 @@
 """Readers on small raw files in every published variant, and on the real sets where they are."""
 
 import csv
-import io
-import json
-import tarfile
+import dataclasses
+import subprocess
+import sys
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -11,37 +11,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from raw_images import image_bytes, reasons, write
 
-from agegenderemo.images import load_image
-from agegenderemo.labels import (
-    EMOTIONS,
-    FERPLUS_COLUMNS,
-    age_band,
-    argmax_emotion,
-    majority_emotion,
+from agegenderemo.data.hard_labels import hard_label
+from agegenderemo.data.readers import (
+    READERS,
+    ReaderSpec,
+    get_reader,
+    read,
+    read_bytes,
+    register_reader,
 )
-from agegenderemo.readers import DatasetError, ffhq, read, read_bytes
-from agegenderemo.readers.source import list_images, stem
-from agegenderemo.records import Reading
+from agegenderemo.data.readers.ferplus_votes import FERPLUS_COLUMNS
+from agegenderemo.data.readers.source import list_images, stem
+from agegenderemo.data.samples import DatasetIndex, Sample
+from agegenderemo.errors import DatasetError
+from agegenderemo.imaging.load import load_image
+from agegenderemo.tasks import AGE, EMOTION, GENDER, SMILE
 
-
-def image_bytes(side: int = 8, format: str = "PNG") -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(np.full((side, side, 3), 90, np.uint8)).save(stream, format)
-    return stream.getvalue()
-
-
-def write(root: Path, *names: str) -> Path:
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(image_bytes())
-    return root
-
-
-def reasons(reading: Reading) -> Counter[str]:
-    return Counter(skip.reason for skip in reading.skipped)
+ROOT = Path(__file__).parent.parent
 
 
 # --- UTKFace ---------------------------------------------------------------------------------
@@ -54,11 +42,11 @@ def test_utkface_labels_are_the_file_name(tmp_path: Path) -> None:
         "1_0_4_20161219140623097.png",
         "116_0_0_20170112213500903.jpg.chip.webp",
     )
-    reading = read("utkface", tmp_path)
-    found = {(s.age, s.gender, s.group) for s in reading.samples}
+    index = read("utkface", tmp_path)
+    found = {(s.labels["age"], s.labels["gender"], s.race) for s in index.samples}
     # The set says 0 male, 1 female; everything of ours says 1 male.
     assert found == {(25, 0, "Asian"), (1, 1, "Others"), (116, 1, "White")}
-    assert reading.skipped == ()
+    assert index.skipped == ()
 
 
 def test_utkface_names_with_a_blank_or_a_missing_dot_are_read(tmp_path: Path) -> None:
@@ -67,7 +55,7 @@ def test_utkface_names_with_a_blank_or_a_missing_dot_are_read(tmp_path: Path) ->
         "24_0_1_20170116220224657 .jpg.chip.jpg",
         "55_0_0_20170116232725357jpg.chip.jpg",
     )
-    assert sorted(s.age for s in read("utkface", tmp_path).samples if s.age) == [24, 55]
+    assert sorted(s.labels["age"] for s in read("utkface", tmp_path).samples) == [24, 55]
 
 
 @pytest.mark.parametrize(
@@ -82,15 +70,15 @@ def test_utkface_names_with_a_blank_or_a_missing_dot_are_read(tmp_path: Path) ->
     ],
 )
 def test_utkface_names_that_lack_a_field_are_skipped(tmp_path: Path, name: str) -> None:
-    reading = read("utkface", write(tmp_path, name))
-    assert reading.samples == ()
-    assert reasons(reading) == {"name lacks a field": 1}
-    assert "skipped 1 (name lacks a field)" in reading.summary()
+    index = read("utkface", write(tmp_path, name))
+    assert index.samples == ()
+    assert reasons(index) == {"name lacks a field": 1}
+    assert "skipped 1 (name lacks a field)" in index.summary()
 
 
 def test_utkface_impossible_ages_are_skipped(tmp_path: Path) -> None:
-    reading = read("utkface", write(tmp_path, "117_0_0_20170112213500903.jpg"))
-    assert reasons(reading) == {"age out of range": 1}
+    index = read("utkface", write(tmp_path, "117_0_0_20170112213500903.jpg"))
+    assert reasons(index) == {"age out of range": 1}
 
 
 def test_a_zip_reads_like_the_folder(tmp_path: Path) -> None:
@@ -101,9 +89,9 @@ def test_a_zip_reads_like_the_folder(tmp_path: Path) -> None:
         archive.writestr("__MACOSX/UTKFace/._1_0_4_2.jpg", b"shadow")
         archive.writestr("UTKFace/readme.txt", b"text")
     for root in (tmp_path, tmp_path / "utkface.zip"):
-        reading = read("utkface", root)
-        assert sorted(s.image.name for s in reading.samples) == sorted(names)
-        assert load_image(read_bytes(reading.samples[0].image)).shape == (8, 8, 3)
+        index = read("utkface", root)
+        assert sorted(s.image.name for s in index.samples) == sorted(names)
+        assert load_image(read_bytes(index.samples[0].image)).shape == (8, 8, 3)
 
 
 # --- FER+ ------------------------------------------------------------------------------------
@@ -142,14 +130,15 @@ def test_ferplus_image_layout(tmp_path: Path) -> None:
             ("Training", "fer0000000.png", FER_VOTES["neutral"]),
         ],
     )
-    reading = read("ferplus", tmp_path)
-    assert [s.split for s in reading.samples] == ["train", "val", "test"]
-    first, _, unsure = reading.samples
-    assert first.emotion is not None
-    assert first.emotion[EMOTIONS.index("neutral")] == pytest.approx(0.8)
-    assert unsure.emotion is None  # most votes name no emotion
+    index = read("ferplus", tmp_path)
+    assert [s.split for s in index.samples] == ["train", "val", "test"]
+    first, _, unsure = index.samples
+    emotion = first.labels["emotion"]
+    assert isinstance(emotion, tuple)
+    assert emotion[EMOTION.classes.index("neutral")] == pytest.approx(0.8)
+    assert unsure.labels == {}  # most votes name no emotion
     assert unsure.votes is not None
-    assert reasons(reading) == {"no image name": 1, "no image": 1, "image named twice": 1}
+    assert reasons(index) == {"no image name": 1, "no image": 1, "image named twice": 1}
 
 
 @pytest.mark.parametrize(
@@ -167,9 +156,9 @@ def test_ferplus_broken_rows_are_skipped(
 ) -> None:
     write(tmp_path, "FER2013Train/fer0000000.png")
     write_labels(tmp_path, [(usage, "fer0000000.png", votes)])
-    reading = read("ferplus", tmp_path)
-    assert reading.samples == ()
-    assert reasons(reading) == {reason: 1}
+    index = read("ferplus", tmp_path)
+    assert index.samples == ()
+    assert reasons(index) == {reason: 1}
 
 
 def pixel_csv(root: Path, rows: list[str]) -> None:
@@ -188,9 +177,9 @@ def test_ferplus_pixel_strings_give_the_same_pixels(tmp_path: Path, quote: str) 
             ("PrivateTest", "fer0000001.png", FER_VOTES["happy"]),
         ],
     )
-    reading = read("ferplus", tmp_path)
-    assert [s.split for s in reading.samples] == ["train", "test"]
-    for sample in reading.samples:
+    index = read("ferplus", tmp_path)
+    assert [s.split for s in index.samples] == ["train", "test"]
+    for sample in index.samples:
         assert np.array_equal(load_image(read_bytes(sample.image))[:, :, 1], pixels)
 
 
@@ -235,14 +224,14 @@ def test_fairface_bands_are_closed_intervals(tmp_path: Path) -> None:
         ],
     )
     fairface(tmp_path, ["val/1.jpg,3-9,Male,Black,False"], "fairface_label_val.csv")
-    reading = read("fairface", tmp_path)
-    assert [(s.age_range, s.gender, s.group) for s in reading.samples] == [
+    index = read("fairface", tmp_path)
+    assert [(s.labels["age"], s.labels["gender"], s.race) for s in index.samples] == [
         ((20, 29), 1, "Indian"),
         ((70, float("inf")), 0, "White"),
         ((3, 9), 1, "Black"),
     ]
-    assert reading.samples[2].split == "test"
-    assert reasons(reading) == {"no image": 1}
+    assert index.samples[2].split == "test"
+    assert reasons(index) == {"no image": 1}
 
 
 @pytest.mark.parametrize(
@@ -250,13 +239,13 @@ def test_fairface_bands_are_closed_intervals(tmp_path: Path) -> None:
     [("03-Sep", (3, 9)), ("3-Sep", (3, 9)), ("Oct-19", (10, 19)), ("19-Oct", (10, 19))],
 )
 def test_fairface_spreadsheet_dates_are_restored_and_counted(
-    tmp_path: Path, mangled: str, band: tuple[int, int]
+    tmp_path: Path, mangled: str, band: tuple[float, float]
 ) -> None:
     write(tmp_path, "train/1.jpg")
     fairface(tmp_path, [f"train/1.jpg,{mangled},Male,Indian,True"])
-    reading = read("fairface", tmp_path)
-    assert reading.samples[0].age_range == band
-    assert [r.reason for r in reading.repaired] == [f"age band {mangled}"]
+    index = read("fairface", tmp_path)
+    assert index.samples[0].labels["age"] == band
+    assert [r.reason for r in index.repaired] == [f"age band {mangled}"]
 
 
 @pytest.mark.parametrize(
@@ -271,77 +260,9 @@ def test_fairface_spreadsheet_dates_are_restored_and_counted(
 def test_fairface_what_cannot_be_read_is_skipped(tmp_path: Path, row: str, reason: str) -> None:
     write(tmp_path, "train/1.jpg")
     fairface(tmp_path, [row])
-    reading = read("fairface", tmp_path)
-    assert reading.samples == ()
-    assert reasons(reading) == {reason: 1}
-
-
-# --- FFHQ-Features ---------------------------------------------------------------------------
-
-
-def azure_face(**changes: Any) -> dict[str, Any]:
-    emotion = dict.fromkeys(EMOTIONS, 0.0) | {"happiness": 0.6, "neutral": 0.2}
-    return {"faceAttributes": {"age": 31.0, "gender": "male", "emotion": emotion} | changes}
-
-
-def ffhq_set(root: Path, files: dict[str, Any], images: str = "{}.png") -> Path:
-    (root / "json").mkdir(parents=True)
-    for key, content in files.items():
-        text = content if isinstance(content, str) else json.dumps(content)
-        (root / "json" / f"{key}.json").write_text(text)
-        write(root / "thumbnails128x128", images.format(key))
-    return root
-
-
-@pytest.mark.parametrize("images", ["{}.png", "00000/{}.png", "{}.webp"])
-def test_ffhq_reads_the_first_face_and_normalises_emotions(tmp_path: Path, images: str) -> None:
-    second = azure_face(age=70.0, gender="female")
-    files = {"00000": [azure_face()], "00001": [azure_face(age=2.0), second], "60000": [second]}
-    reading = read("ffhq", ffhq_set(tmp_path, files, images))
-    assert [s.age for s in reading.samples] == [31, 2, 70]
-    assert [s.gender for s in reading.samples] == [1, 1, 0]
-    assert [s.split for s in reading.samples] == ["train", "train", "val"]
-    emotion = reading.samples[0].emotion
-    assert emotion is not None
-    assert emotion[EMOTIONS.index("happiness")] == pytest.approx(0.75)
-    assert [r.reason for r in reading.repaired] == ["several faces, the first counts"]
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        ([], "no face"),
-        ("", "missing or unreadable field"),
-        ("[{", "missing or unreadable field"),
-        ([{}], "missing or unreadable field"),
-        ({"error": "quota"}, "missing or unreadable field"),
-        ([azure_face(age=None)], "missing or unreadable field"),
-        ([azure_face(age=-4)], "missing or unreadable field"),
-        ([azure_face(gender="?")], "missing or unreadable field"),
-        ([azure_face(emotion={"anger": 1.0})], "missing or unreadable field"),
-        ([azure_face(emotion=dict.fromkeys(EMOTIONS, 0.0))], "missing or unreadable field"),
-    ],
-)
-def test_ffhq_what_cannot_be_read_is_skipped(tmp_path: Path, content: Any, reason: str) -> None:
-    reading = read("ffhq", ffhq_set(tmp_path, {"00000": content}))
-    assert reading.samples == ()
-    assert reasons(reading) == {reason: 1}
-
-
-def test_ffhq_missing_images_are_counted(tmp_path: Path) -> None:
-    ffhq_set(tmp_path, {"00000": [azure_face()], "00001": [azure_face()]})
-    (tmp_path / "thumbnails128x128" / "00001.png").unlink()
-    reading = read("ffhq", tmp_path)
-    assert len(reading.samples) == 1
-    assert reasons(reading) == {"no image": 1}
-
-
-def test_ffhq_labels_are_read_from_the_published_tar(tmp_path: Path) -> None:
-    root = ffhq_set(tmp_path / "set", {"00007": [azure_face()]})
-    with tarfile.open(tmp_path / "labels.tar.xz", "w:xz") as archive:
-        archive.add(root / "json", "json")
-    reading = ffhq.read_parts(tmp_path / "labels.tar.xz")
-    assert [(s.age, s.image.name) for s in reading.samples] == [(31, "00007.png")]
+    index = read("fairface", tmp_path)
+    assert index.samples == ()
+    assert reasons(index) == {reason: 1}
 
 
 # --- what they share -------------------------------------------------------------------------
@@ -368,47 +289,63 @@ def test_stems_end_at_the_first_dot() -> None:
     assert stem("a/b/24_0_1_2017 .jpg.chip.jpg") == "24_0_1_2017"
 
 
+def test_a_reader_says_what_it_reads() -> None:
+    assert {name: spec.tasks for name, spec in READERS.items()} == {
+        "utkface": (AGE, GENDER),
+        "ferplus": (EMOTION,),
+        "fairface": (AGE, GENDER),
+        "ffhq": (AGE, GENDER, EMOTION),
+    }
+    published = {name: s.published_template for name, s in READERS.items() if s.published_template}
+    assert published == {"ffhq": "ffhq"}
+    assert all(name == spec.name and spec.title for name, spec in READERS.items())
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        get_reader("utkface").name = "other"  # type: ignore[misc]
+
+
+def test_a_new_reader_is_six_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @register_reader("grins", "Grins", (SMILE,))
+    def grins(root: Path) -> DatasetIndex:
+        refs = list_images(root)
+        samples = (Sample(r, "train", {"smile": int("grin" in r.name)}) for r in refs)
+        return DatasetIndex(tuple(samples), (SMILE,))
+
+    monkeypatch.setitem(READERS, "grins", READERS.pop("grins"))  # taken out again afterwards
+    index = read("grins", write(tmp_path, "grin1.png", "frown.png"))
+    assert [s.labels for s in index.samples] == [{"smile": 0}, {"smile": 1}]
+    assert isinstance(get_reader("grins"), ReaderSpec)
+    with pytest.raises(ValueError, match="registered already"):
+        register_reader("grins", "Again", (SMILE,))(grins)
+
+
+def test_readers_know_no_torch() -> None:
+    code = "import sys, agegenderemo.data.readers; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
 # --- the real sets ---------------------------------------------------------------------------
 
 
 def test_real_utkface(data_root: Path) -> None:
-    reading = read("utkface", data_root)
-    assert len(reading.samples) == 21_352
-    assert reasons(reading) == {"name lacks a field": 3}
+    index = read("utkface", data_root)
+    assert len(index.samples) == 21_352
+    assert reasons(index) == {"name lacks a field": 3}
     # 2,457 images hash to the test split; one of them is among the three without a field.
-    splits = Counter(s.split for s in reading.samples)
+    splits = Counter(s.split for s in index.samples)
     assert splits == {"train": 17_706, "val": 1_190, "test": 2_456}
 
 
 def test_real_ferplus(data_root: Path) -> None:
-    reading = read("ferplus", data_root)
-    assert len(reading.samples) == 35_710
-    assert reasons(reading) == {"no image name": 173, "image named twice": 4}
-    test = [s.votes for s in reading.samples if s.split == "test" and s.votes is not None]
-    assert sum(majority_emotion(v) is not None for v in test) == 3_153
-    assert sum(argmax_emotion(v) is not None for v in test) == 3_546
+    index = read("ferplus", data_root)
+    assert len(index.samples) == 35_710
+    assert reasons(index) == {"no image name": 173, "image named twice": 4}
+    test = index.only("test").samples
+    assert sum(hard_label(s, EMOTION, "majority") is not None for s in test) == 3_153
+    assert sum(hard_label(s, EMOTION, "argmax") is not None for s in test) == 3_546
 
 
 def test_real_fairface(data_root: Path) -> None:
-    reading = read("fairface", data_root)
-    assert len(reading.samples) == 40_000
-    assert reading.skipped == ()
-    assert Counter(s.split for s in reading.samples) == {"train": 38_005, "val": 1_995}
-
-
-def test_real_ffhq_features(data_root: Path) -> None:
-    reading = ffhq.read_parts(data_root / "ffhq_features_json.tar.xz")
-    assert len(reading.samples) == 69_471
-    assert reasons(reading) == {"no face": 529}
-    assert len(reading.repaired) == 70
-    assert Counter(s.split for s in reading.samples) == {
-        "train": 58_331, "val": 9_735, "test": 69_471 - 58_331 - 9_735,
-    }  # fmt: skip
-    assert all((s.age == 0) == (s.split == "test") for s in reading.samples)
-    bands = Counter(age_band(s.age) for s in reading.samples if s.age is not None)
-    expected = [9_750, 5_974, 19_991, 16_440, 9_071, 5_409, 2_460, 376]
-    assert [bands[i] for i in range(8)] == expected
-
-
-def test_real_ffhq_sample(data_root: Path) -> None:
-    assert len(read("ffhq", data_root / "ffhq_sample").samples) == 20
+    index = read("fairface", data_root)
+    assert len(index.samples) == 40_000
+    assert index.skipped == ()
+    assert Counter(s.split for s in index.samples) == {"train": 38_005, "val": 1_995}

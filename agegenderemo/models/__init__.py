@@ -1,8 +1,8 @@
 """Multi-task networks. A family is one file that registers its specs; importing it here adds it."""
 
-from agegenderemo.models import agegendernet, facedescriptor
-from agegenderemo.models.heads import MultiTaskNet, Outputs
-from agegenderemo.models.registry import ModelSpec, create_model, get_spec, model_names
+from agegenderemo.models import agegendernet, mobilenet_v1_face
+from agegenderemo.models.heads import MultiTaskNet, Outputs, set_regression_start
+from agegenderemo.models.registry import ModelSpec, create_model, get_spec, model_names, register
 
 __all__ = [
     "ModelSpec",
@@ -10,7 +10,9 @@ __all__ = [
     "Outputs",
     "agegendernet",
     "create_model",
-    "facedescriptor",
     "get_spec",
+    "mobilenet_v1_face",
     "model_names",
+    "register",
+    "set_regression_start",
 ]

@@ -1,47 +1,50 @@
 """Names of networks and how each is built."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from agegenderemo.errors import AgeGenderEmoError
 from agegenderemo.models.heads import MultiTaskNet
-from agegenderemo.records import InputSpec
+from agegenderemo.tasks import TaskSpec
+from agegenderemo.types import InputSpec
+
+LoadPublic = Callable[[MultiTaskNet, Path], None]
 
 
 class Builder(Protocol):
-    """Builds a freshly initialised network."""
+    """Builds a freshly initialised network. A family may take options of its own, by keyword."""
 
-    def __call__(self, *, emotion: bool = True, dropout_scale: float = 1.0) -> MultiTaskNet: ...
+    def __call__(
+        self, tasks: Sequence[TaskSpec], *, dropout_scale: float = 1.0
+    ) -> MultiTaskNet: ...
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A network by name: how to build it and what it was designed to see."""
+    """A network by name: how to build it, and what it was designed to see."""
 
     name: str
     build: Builder
     input: InputSpec
-    source: str
-    load_public: Callable[[MultiTaskNet, Path], None] | None = None
-    """Begins with published weights of another format, where there are such."""
+    load_public: LoadPublic | None = None
+    """Begins with published weights of another format, where there are such; raises CheckpointError
+    for a file that does not hold them."""
 
 
 _SPECS: dict[str, ModelSpec] = {}
 
 
 def register(
-    name: str,
-    input: InputSpec,
-    source: str,
-    load_public: Callable[[MultiTaskNet, Path], None] | None = None,
+    name: str, input: InputSpec, load_public: LoadPublic | None = None
 ) -> Callable[[Builder], Builder]:
     """Decorator that adds a builder under ``name``; raises ValueError for a name taken twice."""
 
     def add(build: Builder) -> Builder:
         if name in _SPECS:
             raise ValueError(f"a model named {name!r} is registered already")
-        _SPECS[name] = ModelSpec(name, build, input, source, load_public)
+        _SPECS[name] = ModelSpec(name, build, input, load_public)
         return build
 
     return add
@@ -53,16 +56,19 @@ def model_names() -> tuple[str, ...]:
 
 
 def get_spec(name: str) -> ModelSpec:
-    """The spec of a name; raises ValueError with the known names for another."""
+    """The spec of a name; raises AgeGenderEmoError with the known names for another."""
     if name not in _SPECS:
-        raise ValueError(f"unknown model {name!r}; known are {', '.join(_SPECS)}")
+        raise AgeGenderEmoError(f"Unknown model {name!r}; known are {', '.join(_SPECS)}.")
     return _SPECS[name]
 
 
-def create_model(name: str, *, emotion: bool = True, dropout_scale: float = 1.0) -> MultiTaskNet:
-    """A freshly initialised network.
+def create_model(
+    name: str, tasks: Sequence[TaskSpec], *, dropout_scale: float = 1.0, **options: Any
+) -> MultiTaskNet:
+    """A freshly initialised network with a head for each task.
 
-    ``emotion=False`` leaves out the emotion head; ``dropout_scale`` multiplies every dropout rate
-    of the design, for runs too short to overfit.
+    ``dropout_scale`` multiplies every dropout rate of the design, for runs too short to overfit;
+    ``options`` are those of the family. Raises AgeGenderEmoError for an unknown name, TypeError for
+    an option that the family does not know.
     """
-    return get_spec(name).build(emotion=emotion, dropout_scale=dropout_scale)
+    return get_spec(name).build(tasks, dropout_scale=dropout_scale, **options)

@@ -3,9 +3,12 @@
 import csv
 from pathlib import Path
 
-from agegenderemo.labels import GENDERS
-from agegenderemo.readers.source import bucket, find, image_root, list_images, stem
-from agegenderemo.records import ImageRef, Reading, Sample, Skip
+from agegenderemo.data.readers.registry import register_reader
+from agegenderemo.data.readers.source import bucket, find, image_root, list_images, stem
+from agegenderemo.data.samples import DatasetIndex, ImageRef, Label, Sample, SkippedEntry, Split
+from agegenderemo.tasks import AGE, GENDER
+
+TASKS = (AGE, GENDER)
 
 BANDS: dict[str, tuple[float, float]] = {
     "0-2": (0, 2),
@@ -28,7 +31,8 @@ _MANGLED = {
 _LABELS = ("fairface_label_train.csv", "fairface_label_val.csv")
 
 
-def read(root: Path) -> Reading:
+@register_reader("fairface", "FairFace", TASKS)
+def read(root: Path) -> DatasetIndex:
     """Every FairFace image that is there, with the closed age interval of its band.
 
     The published validation file is the test split. Of the training file, images whose stem hashes
@@ -37,47 +41,42 @@ def read(root: Path) -> Reading:
     images = image_root(root, "fairface.zip")
     by_name = {_key(ref.name): ref for ref in list_images(images)}
     samples: list[Sample] = []
-    skipped: list[Skip] = []
-    repaired: list[Skip] = []
+    skipped: list[SkippedEntry] = []
+    repaired: list[SkippedEntry] = []
     labels = [name for name in _LABELS if _exists(root, name)] or [_LABELS[0]]
     for name in labels:
         with find(root, name).open(newline="", encoding="utf-8-sig") as file:
             for row in csv.DictReader(file):
                 _read_row(row, by_name, samples, skipped, repaired, held_out="_val" in name)
-    return Reading(tuple(samples), tuple(skipped), tuple(repaired))
+    return DatasetIndex(tuple(samples), TASKS, tuple(skipped), tuple(repaired))
 
 
 def _read_row(
     row: dict[str, str | None],
     by_name: dict[str, ImageRef],
     samples: list[Sample],
-    skipped: list[Skip],
-    repaired: list[Skip],
+    skipped: list[SkippedEntry],
+    repaired: list[SkippedEntry],
     held_out: bool,
 ) -> None:
     file = (row.get("file") or "").strip()
     ref = by_name.get(_key(file))
     if ref is None:
-        skipped.append(Skip(file, "no image"))
+        skipped.append(SkippedEntry(file, "no image"))
         return
     band = (row.get("age") or "").strip()
     if band.lower() in _MANGLED:
-        repaired.append(Skip(file, f"age band {band}"))
+        repaired.append(SkippedEntry(file, f"age band {band}"))
         band = _MANGLED[band.lower()]
     gender = (row.get("gender") or "").strip().lower()
-    if band not in BANDS or gender not in GENDERS:
-        skipped.append(Skip(file, "unknown age band" if band not in BANDS else "unknown gender"))
-        return
-    split = "test" if held_out else "val" if bucket(stem(file), 20) == 0 else "train"
-    samples.append(
-        Sample(
-            ref,
-            split,  # type: ignore[arg-type]
-            age_range=BANDS[band],
-            gender=GENDERS.index(gender),
-            group=(row.get("race") or "").strip() or None,
+    if band not in BANDS or gender not in GENDER.classes:
+        skipped.append(
+            SkippedEntry(file, "unknown age band" if band not in BANDS else "unknown gender")
         )
-    )
+        return
+    split: Split = "test" if held_out else "val" if bucket(stem(file), 20) == 0 else "train"
+    labels: dict[str, Label] = {AGE.name: BANDS[band], GENDER.name: GENDER.classes.index(gender)}
+    samples.append(Sample(ref, split, labels, race=(row.get("race") or "").strip() or None))
 
 
 def _key(name: str) -> str:

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from agegenderemo.records import InputSpec
+from agegenderemo.types import InputSpec
 
 _GREY = (0.299, 0.587, 0.114)
 _ANTIALIAS_MARGIN = 1.25  # training crops are reduced to this times the input before warping
@@ -34,8 +34,8 @@ class Augmentation:
     ``shift`` and ``erase_size`` are fractions of the side, ``rotation`` degrees, ``hue`` turns of
     the colour circle, ``zoom`` and the other colour ranges factors off one. ``grey``, ``blur``,
     ``erase`` and ``noise`` are the probability that a face gets them: FER+ faces are grey and 48
-    pixels wide, webcam faces neither. ``mix`` is the probability that another face of the batch
-    shows through (mixup: Zhang et al. 2018); labels mean nothing then, so it wants live teachers.
+    pixels wide, webcam faces neither. ``mixup`` is the probability that another face of the batch
+    shows through (Zhang et al. 2018); labels mean nothing then, so it wants online distillation.
     """
 
     rotation: float = 10.0
@@ -50,10 +50,10 @@ class Augmentation:
     erase: float = 0.2
     erase_size: float = 0.35
     noise: float = 0.2
-    mix: float = 0.0
+    mixup: float = 0.0
 
 
-class Changes(NamedTuple):
+class AugmentationParameters(NamedTuple):
     """What is done to each of N faces. Drawn before any pixel is touched, so that a part of a batch
     is changed in the same way on whichever process it lands."""
 
@@ -65,14 +65,16 @@ class Changes(NamedTuple):
     reduced: Tensor  # (N,) side that the face is shrunk to and back, as a fraction; 1 leaves it
     noise: Tensor  # (N,) int64 seeds; -1 leaves it
     erased: Tensor  # (N, 5) top, left, height and width as fractions, and the grey put there
-    mixed: Tensor  # (N,) how much of its neighbour (face 1 of 0, 0 of 1, 3 of 2…) shows through
+    mixup: Tensor  # (N,) how much of its neighbour (face 1 of 0, 0 of 1, 3 of 2…) shows through
 
-    def take(self, rows: Tensor | slice) -> "Changes":
-        """The changes of some faces."""
-        return Changes(*(value[rows] for value in self))
+    def take(self, rows: Tensor | slice) -> "AugmentationParameters":
+        """The parameters of some faces."""
+        return AugmentationParameters(*(value[rows] for value in self))
 
 
-def draw_changes(count: int, how: Augmentation, generator: Generator) -> Changes:
+def sample_parameters(
+    count: int, how: Augmentation, generator: Generator
+) -> AugmentationParameters:
     """Random changes for ``count`` faces, a pure function of the generator's state."""
 
     def uniform(low: float, high: float) -> Tensor:
@@ -98,10 +100,10 @@ def draw_changes(count: int, how: Augmentation, generator: Generator) -> Changes
     sides = [torch.where(chosen(how.erase), side, 0.0) for side in sides]
     corners = [uniform(0, 1) * (1 - side) for side in sides]
     erased = torch.stack([*corners, *sides, uniform(0, 1)], dim=1)
-    mixed = torch.zeros(count)
-    if how.mix:
-        mixed = torch.where(chosen(how.mix), uniform(0, 1), 0.0)
-    return Changes(
+    shares = torch.zeros(count)
+    if how.mixup:
+        shares = torch.where(chosen(how.mixup), uniform(0, 1), 0.0)
+    return AugmentationParameters(
         warp,
         saturation,
         1 + how.contrast * uniform(-1, 1),
@@ -110,24 +112,24 @@ def draw_changes(count: int, how: Augmentation, generator: Generator) -> Changes
         reduced,
         torch.where(chosen(how.noise), seeds, -1),
         erased,
-        mixed,
+        shares,
     )
 
 
-def augment(crops: Tensor, size: int, changes: Changes) -> Tensor:
+def augment(crops: Tensor, size: int, parameters: AugmentationParameters) -> Tensor:
     """N×S×S×3 RGB uint8 crops to changed N×3×size×size float32 pictures in [0, 1], on their device.
 
-    ``changes`` stay on the CPU, which decides by them what is to do: a GPU would make it wait.
+    ``parameters`` stay on the CPU, which decides by them what is to do: a GPU would make it wait.
     """
     x = crops.permute(0, 3, 1, 2)
     if x.is_cuda:
         x = x.float()  # only CPUs resize bytes, and they do it several times as fast
     x = _resize(x, min(x.shape[-1], round(size * _ANTIALIAS_MARGIN))).float().div_(255)
-    grid = F.affine_grid(_sent(changes.warp, x), [len(x), 3, size, size], align_corners=False)
+    grid = F.affine_grid(_sent(parameters.warp, x), [len(x), 3, size, size], align_corners=False)
     x = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
-    x = _recolour(x, changes)
-    x = _degrade(x, changes)
-    return _mix(_erase(x.clamp_(0, 1), changes.erased), changes.mixed)
+    x = _recolour(x, parameters)
+    x = _degrade(x, parameters)
+    return mixup(_erase(x.clamp_(0, 1), parameters.erased), parameters.mixup)
 
 
 def _sent(values: Tensor, x: Tensor) -> Tensor:
@@ -141,16 +143,16 @@ def _resize(x: Tensor, size: int) -> Tensor:
     return F.interpolate(x, (size, size), mode="bilinear", antialias=True, align_corners=False)
 
 
-def _recolour(x: Tensor, changes: Changes) -> Tensor:
+def _recolour(x: Tensor, parameters: AugmentationParameters) -> Tensor:
     def factor(values: Tensor) -> Tensor:
         return _sent(values, x).view(-1, 1, 1, 1)
 
-    if changes.hue.any():
-        x = torch.einsum("nij,njhw->nihw", _sent(_turn_hue(changes.hue), x), x)
+    if parameters.hue.any():
+        x = torch.einsum("nij,njhw->nihw", _sent(_turn_hue(parameters.hue), x), x)
     grey = (x * x.new_tensor(_GREY).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
-    x = torch.lerp(grey, x, factor(changes.saturation))
+    x = torch.lerp(grey, x, factor(parameters.saturation))
     mean = grey.mean(dim=(2, 3), keepdim=True)
-    return torch.lerp(mean, x, factor(changes.contrast)).mul_(factor(changes.brightness))
+    return torch.lerp(mean, x, factor(parameters.contrast)).mul_(factor(parameters.brightness))
 
 
 def _turn_hue(angle: Tensor) -> Tensor:
@@ -162,14 +164,14 @@ def _turn_hue(angle: Tensor) -> Tensor:
     return torch.stack([on, down, up, up, on, down, down, up, on], dim=1).view(-1, 3, 3)
 
 
-def _degrade(x: Tensor, changes: Changes) -> Tensor:
+def _degrade(x: Tensor, parameters: AugmentationParameters) -> Tensor:
     """Some faces as a small or noisy camera would show them."""
     size = x.shape[-1]
-    for fraction in set(changes.reduced[changes.reduced < 1].tolist()):
-        rows = _sent(torch.nonzero(changes.reduced == fraction).flatten(), x)
+    for fraction in set(parameters.reduced[parameters.reduced < 1].tolist()):
+        rows = _sent(torch.nonzero(parameters.reduced == fraction).flatten(), x)
         x[rows] = _resize(_resize(x[rows], max(1, round(size * fraction))), size)
-    for row in torch.nonzero(changes.noise >= 0).flatten().tolist():
-        own = Generator(x.device).manual_seed(int(changes.noise[row]))
+    for row in torch.nonzero(parameters.noise >= 0).flatten().tolist():
+        own = Generator(x.device).manual_seed(int(parameters.noise[row]))
         x[row] += torch.randn(x[row].shape, generator=own, device=x.device) * 0.04
     return x
 
@@ -182,12 +184,14 @@ def _erase(x: Tensor, erased: Tensor) -> Tensor:
     return x
 
 
-def _mix(x: Tensor, mixed: Tensor) -> Tensor:
-    rows = torch.nonzero(mixed > 0).flatten()
+def mixup(x: Tensor, shares: Tensor) -> Tensor:
+    """Let the neighbour of each face (face 1 of 0, 0 of 1, 3 of 2…) show through by its share, (N,)
+    on the CPU; changes and returns ``x``, N×3×S×S."""
+    rows = torch.nonzero(shares > 0).flatten()
     if not len(rows):
         return x
     neighbours = (rows ^ 1).clamp(max=len(x) - 1)  # the last of an odd number has itself
-    share = _sent(mixed[rows], x).view(-1, 1, 1, 1)
+    share = _sent(shares[rows], x).view(-1, 1, 1, 1)
     rows, neighbours = _sent(rows, x), _sent(neighbours, x)
     x[rows] = torch.lerp(x[rows], x[neighbours], share)
     return x

@@ -8,15 +8,20 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from agegenderemo.labels import FERPLUS_COLUMNS, soft_emotion
-from agegenderemo.readers.source import DatasetError, find, image_root, list_images, stem
-from agegenderemo.records import ImageRef, Reading, Sample, Skip, Split
+from agegenderemo.data.readers.ferplus_votes import FERPLUS_COLUMNS, VOTED, soft_label
+from agegenderemo.data.readers.registry import register_reader
+from agegenderemo.data.readers.source import find, image_root, list_images, stem
+from agegenderemo.data.samples import DatasetIndex, ImageRef, Sample, SkippedEntry, Split
+from agegenderemo.errors import DatasetError
+
+TASKS = (VOTED,)
 
 _SPLITS: dict[str, Split] = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 _PIXELS = 48 * 48
 
 
-def read(root: Path) -> Reading:
+@register_reader("ferplus", "FER+", TASKS)
+def read(root: Path) -> DatasetIndex:
     """Every image with its ten votes, and the soft emotion label that they give.
 
     A sample of which most votes say "unknown" or "no face" keeps its votes and has no emotion, so
@@ -38,37 +43,38 @@ def read(root: Path) -> Reading:
         refs = [by_stem.get(stem(row.get("Image name") or "")) for row in rows]
 
     samples: list[Sample] = []
-    skipped: list[Skip] = []
+    skipped: list[SkippedEntry] = []
     seen: set[ImageRef] = set()
     for number, (row, ref) in enumerate(zip(rows, refs, strict=True)):
         name = (row.get("Image name") or "").strip()
         if not name:  # FER+ leaves the name blank where every vote is "no face"
-            skipped.append(Skip(f"row {number + 2}", "no image name"))
+            skipped.append(SkippedEntry(f"row {number + 2}", "no image name"))
         elif ref is None:
-            skipped.append(Skip(name, "no image"))
+            skipped.append(SkippedEntry(name, "no image"))
         elif ref in seen:  # FER+ names four images twice
-            skipped.append(Skip(name, "image named twice"))
+            skipped.append(SkippedEntry(name, "image named twice"))
         elif pixels is not None and ref.name:
-            skipped.append(Skip(name, ref.name))
+            skipped.append(SkippedEntry(name, ref.name))
         else:
             seen.add(ref)
             sample = _sample(row, ref, name)
-            if isinstance(sample, Skip):
+            if isinstance(sample, SkippedEntry):
                 skipped.append(sample)
             else:
                 samples.append(sample)
-    return Reading(tuple(samples), tuple(skipped))
+    return DatasetIndex(tuple(samples), TASKS, tuple(skipped))
 
 
-def _sample(row: dict[str, str], ref: ImageRef, name: str) -> Sample | Skip:
+def _sample(row: dict[str, str], ref: ImageRef, name: str) -> Sample | SkippedEntry:
     try:
         votes = tuple(int(row[column]) for column in FERPLUS_COLUMNS)
         split = _SPLITS[row["Usage"].strip()]
     except (KeyError, TypeError, ValueError, AttributeError):
-        return Skip(name, "missing or unreadable field")
+        return SkippedEntry(name, "missing or unreadable field")
     if min(votes) < 0 or sum(votes) == 0:
-        return Skip(name, "no votes")
-    return Sample(ref, split, emotion=soft_emotion(votes), votes=votes)
+        return SkippedEntry(name, "no votes")
+    soft = soft_label(votes)
+    return Sample(ref, split, {} if soft is None else {VOTED.name: soft}, votes)
 
 
 def _pixel_file(root: Path) -> Path | None:

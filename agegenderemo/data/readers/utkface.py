@@ -7,8 +7,12 @@ names that lack a field (skipped) and names with a missing dot or a blank before
 import re
 from pathlib import Path
 
-from agegenderemo.readers.source import bucket, image_root, list_images, stem
-from agegenderemo.records import Reading, Sample, Skip, Split
+from agegenderemo.data.readers.registry import register_reader
+from agegenderemo.data.readers.source import bucket, image_root, list_images, stem
+from agegenderemo.data.samples import DatasetIndex, Sample, SkippedEntry, Split
+from agegenderemo.tasks import AGE, GENDER
+
+TASKS = (AGE, GENDER)
 
 RACES = ("White", "Black", "Asian", "Indian", "Others")
 
@@ -16,7 +20,8 @@ _NAME = re.compile(r"(\d{1,3})_([01])_([0-4])_(\d+)(?:jpg)?")
 """A stem with all four fields; ``jpg`` sticks to the last one where the dot is missing."""
 
 
-def read(root: Path) -> Reading:
+@register_reader("utkface", "UTKFace", TASKS)
+def read(root: Path) -> DatasetIndex:
     """Every image of UTKFace with age, gender and race.
 
     Splits hash the stem: test where SHA-1 mod 5 is 0; validation, for choosing and calibrating,
@@ -26,16 +31,15 @@ def read(root: Path) -> Reading:
     for ref in list_images(image_root(root, "utkface.zip")):
         match = _NAME.fullmatch(stem(ref.name))
         if match is None:
-            skipped.append(Skip(ref.name, "name lacks a field"))
+            skipped.append(SkippedEntry(ref.name, "name lacks a field"))
             continue
         age, gender, race = int(match[1]), int(match[2]), int(match[3])
         if age > 116:  # the set's documented range is 0 to 116
-            skipped.append(Skip(ref.name, "age out of range"))
+            skipped.append(SkippedEntry(ref.name, "age out of range"))
             continue
-        samples.append(
-            Sample(ref, _split(stem(ref.name)), age=age, gender=1 - gender, group=RACES[race])
-        )
-    return Reading(tuple(samples), tuple(skipped))
+        labels = {AGE.name: float(age), GENDER.name: 1 - gender}
+        samples.append(Sample(ref, _split(stem(ref.name)), labels, race=RACES[race]))
+    return DatasetIndex(tuple(samples), TASKS, tuple(skipped))
 
 
 def _split(key: str) -> Split:

@@ -13,9 +13,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from agegenderemo.labels import EMOTIONS, GENDERS
-from agegenderemo.readers.source import DatasetError, list_images, stem
-from agegenderemo.records import ImageRef, Reading, Sample, Skip
+from agegenderemo.data.readers.registry import register_reader
+from agegenderemo.data.readers.source import list_images, stem
+from agegenderemo.data.samples import (
+    DatasetIndex,
+    ImageRef,
+    Label,
+    Sample,
+    SkippedEntry,
+    Split,
+)
+from agegenderemo.errors import DatasetError
+from agegenderemo.tasks import AGE, EMOTION, GENDER
+
+TASKS = (AGE, GENDER, EMOTION)
 
 FIRST_VALIDATION = 60_000
 """Files 00000 to 59999 are for training, 60000 to 69999 for validation."""
@@ -23,12 +34,13 @@ FIRST_VALIDATION = 60_000
 _NO_IMAGE = "no image"
 
 
-def read(root: Path) -> Reading:
+@register_reader("ffhq", "FFHQ-Features", TASKS, published_template="ffhq")
+def read(root: Path) -> DatasetIndex:
     """The set in one folder: images in ``thumbnails128x128`` and labels in ``json``."""
     return read_parts(_first(root, "json", "labels"), _first(root, "thumbnails128x128", "images"))
 
 
-def read_parts(labels: Path, images: Path | None = None) -> Reading:
+def read_parts(labels: Path, images: Path | None = None) -> DatasetIndex:
     """Labels from a folder of JSON files or the published tar, images from a folder or zip.
 
     Without ``images`` the labels alone are read, and each `ImageRef` names the file that an image
@@ -41,39 +53,46 @@ def read_parts(labels: Path, images: Path | None = None) -> Reading:
         try:
             faces = json.loads(text)
             if not faces:
-                skipped.append(Skip(name, "no face"))
+                skipped.append(SkippedEntry(name, "no face"))
                 continue
             if len(faces) > 1:
-                repaired.append(Skip(name, "several faces, the first counts"))
-            sample = _sample(faces[0]["faceAttributes"], key)
+                repaired.append(SkippedEntry(name, "several faces, the first counts"))
+            known = _labels(faces[0]["faceAttributes"], key)
         except (ValueError, KeyError, TypeError, AttributeError):
-            skipped.append(Skip(name, "missing or unreadable field"))
+            skipped.append(SkippedEntry(name, "missing or unreadable field"))
             continue
         ref = ImageRef(labels, f"{key}.png") if by_stem is None else by_stem.get(key)
         if ref is None:
-            skipped.append(Skip(name, _NO_IMAGE))
+            skipped.append(SkippedEntry(name, _NO_IMAGE))
             continue
-        age, gender, emotion = sample
-        split = "test" if age == 0 else "train" if int(key) < FIRST_VALIDATION else "val"
-        samples.append(Sample(ref, split, age=age, gender=gender, emotion=emotion))  # type: ignore[arg-type]
-    return Reading(tuple(samples), tuple(skipped), tuple(repaired))
+        samples.append(Sample(ref, _split(known, key), known))
+    return DatasetIndex(tuple(samples), TASKS, tuple(skipped), tuple(repaired))
 
 
-def missing_images(reading: Reading) -> list[str]:
+def missing_images(index: DatasetIndex) -> list[str]:
     """Names, such as ``00012``, of the labelled faces whose image is not there."""
-    return [stem(skip.name) for skip in reading.skipped if skip.reason == _NO_IMAGE]
+    return [stem(skip.name) for skip in index.skipped if skip.reason == _NO_IMAGE]
 
 
-def _sample(attributes: dict[str, Any], key: str) -> tuple[float, int, tuple[float, ...]]:
+def _split(labels: dict[str, Label], key: str) -> Split:
+    if labels[AGE.name] == 0:
+        return "test"
+    return "train" if int(key) < FIRST_VALIDATION else "val"
+
+
+def _labels(attributes: dict[str, Any], key: str) -> dict[str, Label]:
     age = float(attributes["age"])
     if not 0 <= age <= 130 or not key.isdigit():
         raise ValueError("age out of range, or a file name that is no number")
-    scores = [float(attributes["emotion"][name]) for name in EMOTIONS]
+    scores = [float(attributes["emotion"][name]) for name in EMOTION.classes]
     total = sum(scores)
     if min(scores) < 0 or not math.isfinite(total) or total <= 0:
         raise ValueError("emotion scores must be finite, not negative and not all zero")
-    gender = GENDERS.index(attributes["gender"].lower())
-    return age, gender, tuple(score / total for score in scores)
+    return {
+        AGE.name: age,
+        GENDER.name: GENDER.classes.index(attributes["gender"].lower()),
+        EMOTION.name: tuple(score / total for score in scores),
+    }
 
 
 def _json_files(labels: Path) -> Iterator[tuple[str, bytes]]:

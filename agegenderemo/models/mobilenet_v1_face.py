@@ -1,10 +1,12 @@
-"""A public face network as a family of its own, to learn from: MobileNet v1 with batch norm folded.
+"""A public face network as a family of its own: MobileNet v1 (Howard et al. 2017) with its batch
+norm folded.
 
 Its weights are those of HSE_FaceRec_tf by A. Savchenko (Apache-2.0, trained on VGGFace2, IMDB-WIKI
 and Adience): a safetensors file with ``conv.0`` to ``conv.26``, weight and bias each, which is not
 part of this repository.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,14 +15,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from agegenderemo.errors import CheckpointError
 from agegenderemo.models.heads import MultiTaskNet, multitask
 from agegenderemo.models.registry import register
-from agegenderemo.records import InputSpec
+from agegenderemo.tasks import Kind, TaskSpec
+from agegenderemo.types import InputSpec
 
-WIDTH = 1024
-"""How many numbers describe a face."""
-
-DESCRIPTOR_INPUT = InputSpec(
+PUBLIC_INPUT = InputSpec(
     224,
     mean=(123.68 / 255, 116.779 / 255, 103.939 / 255),
     std=(1 / 255, 1 / 255, 1 / 255),
@@ -28,17 +29,19 @@ DESCRIPTOR_INPUT = InputSpec(
 
 _WIDTHS = (32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 _HALVED = (0, 3, 7, 11, 23)  # convolutions of stride 2
-_NECK = (WIDTH, 256)
-_NECK_DROPOUT = (0.5,)
+_NECK = (256,)
+_NECK_DROPOUTS = (0.5,)
 _HEAD_HIDDEN = 64
-_EMOTION_DROPOUT = 0.3
+_HEAD_DROPOUTS: dict[Kind, float] = {"categorical": 0.3}
 
 
-class DescriptorBackbone(nn.Module):
+class MobileNetV1Face(nn.Module):
     """A convolution, 13 depthwise and pointwise pairs, ReLU6 after each, mean over the last map.
 
-    N×3×S×S RGB, normalised by `DESCRIPTOR_INPUT`, to N×1024, never negative.
+    N×3×S×S RGB, normalised by `PUBLIC_INPUT`, to N×1024, never negative.
     """
+
+    num_features = _WIDTHS[-1]
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,7 +63,7 @@ class DescriptorBackbone(nn.Module):
         return x.mean(dim=(2, 3))
 
     def load_public(self, path: Path) -> None:
-        """Take the public weights; raises ValueError when ``path`` does not hold them."""
+        """Take the public weights; raises CheckpointError when ``path`` does not hold them."""
         try:
             weights = {
                 name: value.float()
@@ -71,29 +74,26 @@ class DescriptorBackbone(nn.Module):
             weights["conv.0.weight"] = weights["conv.0.weight"].flip(1)
             self.load_state_dict(weights)
         except (OSError, LookupError, RuntimeError, SafetensorError) as error:
-            raise ValueError(f"{path} is not the face descriptor's safetensors file.") from error
+            raise CheckpointError(
+                f"{path} is not the public face network's safetensors file."
+            ) from error
 
 
-def load_public_weights(net: MultiTaskNet, path: Path) -> None:
-    """Begin with the public weights; raises ValueError when ``path`` does not hold them."""
-    assert isinstance(net.backbone, DescriptorBackbone)
+def load_public(net: MultiTaskNet, path: Path) -> None:
+    """Begin with the public weights; raises CheckpointError when ``path`` does not hold them."""
+    assert isinstance(net.backbone, MobileNetV1Face)
     net.backbone.load_public(path)
 
 
-@register(
-    "facedescriptor",
-    DESCRIPTOR_INPUT,
-    source="HSE_FaceRec_tf by A. Savchenko; MobileNet: Howard et al. 2017",
-    load_public=load_public_weights,
-)
-def facedescriptor(*, emotion: bool = True, dropout_scale: float = 1.0) -> MultiTaskNet:
-    """N×3×H×W to age, gender and, unless left out, emotion; 3.5 million parameters."""
+@register("mobilenet_v1_face", PUBLIC_INPUT, load_public)
+def mobilenet_v1_face(tasks: Sequence[TaskSpec], *, dropout_scale: float = 1.0) -> MultiTaskNet:
+    """The public backbone with a neck and heads of its own, 3.5 million parameters."""
     return multitask(
-        DescriptorBackbone(),
-        _NECK,
-        _NECK_DROPOUT,
-        _HEAD_HIDDEN,
-        _EMOTION_DROPOUT,
-        emotion=emotion,
+        MobileNetV1Face(),
+        tasks,
+        neck=_NECK,
+        neck_dropouts=_NECK_DROPOUTS,
+        hidden=_HEAD_HIDDEN,
+        head_dropouts=_HEAD_DROPOUTS,
         dropout_scale=dropout_scale,
     )

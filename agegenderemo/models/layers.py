@@ -1,4 +1,4 @@
-"""Convolutional block attention (Woo et al. 2018), as AgeGenderNet uses it."""
+"""Layers that families share. Convolutional block attention is that of Woo et al. 2018."""
 
 import torch
 from torch import Tensor, nn
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 class ChannelAttention(nn.Module):
     """Weights each channel by a gate in (0, 1) computed from its mean; N×C×H×W in and out.
 
-    The paper adds a second path over the maxima; AgeGenderNet has the mean alone.
+    The paper adds a second path over the maxima; this one has the mean alone.
     """
 
     def __init__(self, channels: int, reduction: int = 16) -> None:

@@ -11,15 +11,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from agegenderemo.images import IMAGE_SUFFIXES
-from agegenderemo.records import ImageRef
+from agegenderemo.data.samples import ImageRef
+from agegenderemo.errors import DatasetError
+from agegenderemo.imaging.load import IMAGE_SUFFIXES
 
 _FER_SIDE = 48
 _threads = threading.local()
-
-
-class DatasetError(ValueError):
-    """A data set that cannot be found or is not laid out as published; one sentence says which."""
 
 
 def list_images(root: Path) -> Iterator[ImageRef]:

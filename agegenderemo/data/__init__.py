@@ -1,0 +1,1 @@
+"""Data sets: readers that parse, prepared crops on disk, and the tensors for training."""

@@ -1,0 +1,157 @@
+"""Prepared crops on disk.
+
+A prepared set is a folder with ``index.json`` (alignment template and tasks), ``samples.jsonl``
+(labels, one line a sample), ``crops.npy`` (N×S×S×3 RGB uint8, aligned), ``source.npy`` (N, how each
+face was found: `CropSource`) and ``digest.npy`` (N×20, SHA-1 of the encoded image). Plain arrays,
+so that reading is a memory map.
+"""
+
+import enum
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agegenderemo.data import legacy
+from agegenderemo.data.samples import ImageRef, Label, Sample, Split, check_labels
+from agegenderemo.errors import DatasetError
+from agegenderemo.tasks import TaskSpec, by_name
+from agegenderemo.types import Template
+
+
+class CropSource(enum.IntEnum):
+    """How the face of a prepared crop was found."""
+
+    TODO = 0
+    DETECTED = 1
+    PADDED = 2  # found once the picture had a wider border
+    ASSUMED = 3  # not found: framed by the median landmarks of the set
+    UNREADABLE = 4  # the image could not be decoded: there is no crop
+    WHOLE = 5  # not searched for: the picture is aligned already, and was taken whole
+
+
+@dataclass(frozen=True)
+class PreparedSet:
+    """The arrays of one prepared data set; row i of each belongs to ``samples[i]``. ``tasks`` are
+    what the set is labelled for."""
+
+    name: str
+    samples: tuple[Sample, ...]
+    tasks: tuple[TaskSpec, ...]
+    crops: NDArray[np.uint8]
+    source: NDArray[np.uint8]
+    digest: NDArray[np.uint8]
+    template: Template = "face"
+
+    def __post_init__(self) -> None:
+        count, crops = len(self.samples), self.crops.shape
+        if crops != (count, *crops[1:2] * 2, 3) or self.crops.dtype != np.uint8:
+            raise ValueError(f"crops must be N×S×S×3 bytes, N = {count}, not {crops}")
+        if self.source.shape != (count,) or self.digest.shape != (count, 20):
+            raise ValueError(f"there are {count} samples, but not as many sources and digests")
+        if self.template not in get_args(Template):
+            raise ValueError(f"unknown alignment template {self.template!r}")
+        check_labels(self.samples, self.tasks)
+
+    @classmethod
+    def open(cls, folder: Path, writable: bool = False) -> "PreparedSet":
+        """Map the arrays of a folder that ``prepare``, today's or that of version 0.1, made.
+
+        Raises DatasetError when the folder holds no prepared set.
+        """
+        mode: Literal["r+", "r"] = "r+" if writable else "r"
+        old = legacy.is_legacy(folder)
+        source_name = legacy.SOURCE if old else "source"
+        try:
+            lines = (folder / "samples.jsonl").read_text(encoding="utf-8").splitlines()
+            crops, source, digest = (
+                np.load(folder / f"{name}.npy", mode) for name in ("crops", source_name, "digest")
+            )
+            if old:
+                template, tasks, samples = legacy.read(folder, lines)
+            else:
+                index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+                template, tasks = index["template"], tuple(map(TaskSpec.from_dict, index["tasks"]))
+                samples = tuple(sample_from_json(line, tasks) for line in lines)
+            return cls(folder.name, samples, tasks, crops, source, digest, template)
+        except (OSError, EOFError, LookupError, TypeError, ValueError, AttributeError) as error:
+            raise DatasetError(
+                f"{folder} holds no prepared set; run 'agegenderemo prepare' first."
+            ) from error
+
+    def rows(self, split: Split | Literal["all"], *, copies: bool = False) -> NDArray[np.int64]:
+        """Rows of a split, or of all of them, that have a crop.
+
+        UTKFace holds byte-identical images under several names: a training or validation row that
+        is a copy of a test row, and a training row that is a copy of a validation row, is dropped
+        unless ``copies`` are wanted.
+        """
+        readable = ~np.isin(self.source, (CropSource.TODO, CropSource.UNREADABLE))
+        wanted = np.array([split in ("all", sample.split) for sample in self.samples], dtype=bool)
+        if split != "all" and not copies:
+            wanted &= ~self._copies_of_later(split)
+        return np.flatnonzero(readable & wanted)
+
+    def _copies_of_later(self, split: Split) -> NDArray[np.bool_]:
+        """Whether each row holds the same bytes as one of a split that this one must not know."""
+        later = {"train": ("val", "test"), "val": ("test",), "test": ()}[split]
+        keys = [bytes(digest) for digest in self.digest]
+        known = {
+            key for key, sample in zip(keys, self.samples, strict=True) if sample.split in later
+        }
+        return np.array([key in known for key in keys], dtype=bool)
+
+
+def index_to_json(template: Template, tasks: Sequence[TaskSpec]) -> str:
+    """What stands in ``index.json``."""
+    return json.dumps({"template": template, "tasks": [spec.to_dict() for spec in tasks]}, indent=1)
+
+
+def sample_to_json(sample: Sample) -> str:
+    """One line of ``samples.jsonl``; what is not known is left out, and an open end is null."""
+    image = sample.image
+    fields: dict[str, Any] = {
+        "image": [str(image.container), image.name, image.offset],
+        "split": sample.split,
+        "labels": {name: _finite(label) for name, label in sample.labels.items()},
+        "votes": sample.votes,
+        "race": sample.race,
+    }
+    return json.dumps({k: v for k, v in fields.items() if v is not None}, allow_nan=False)
+
+
+def sample_from_json(line: str, tasks: Sequence[TaskSpec]) -> Sample:
+    """What `sample_to_json` wrote; raises ValueError, TypeError or LookupError otherwise."""
+    fields = json.loads(line)
+    specs = by_name(tasks)
+    votes = fields.get("votes")
+    return Sample(
+        image_from_json(fields),
+        fields["split"],
+        {name: _label(specs[name], value) for name, value in fields["labels"].items()},
+        None if votes is None else tuple(votes),
+        fields.get("race"),
+    )
+
+
+def image_from_json(fields: Mapping[str, Any]) -> ImageRef:
+    """The reference in a line of ``samples.jsonl``."""
+    container, name, offset = fields["image"]
+    return ImageRef(Path(container), name, offset)
+
+
+def _finite(label: Label) -> Any:
+    if isinstance(label, tuple):
+        return [None if math.isinf(value) else value for value in label]
+    return label
+
+
+def _label(spec: TaskSpec, value: Any) -> Label:
+    if isinstance(value, list):
+        return tuple(math.inf if v is None else float(v) for v in value)
+    return int(value) if spec.kind == "binary" else float(value)
