@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from agegenderemo.analyzer import Analyzer
-from agegenderemo.images import RGBImage, iou, load_image
-from agegenderemo.records import Face
-from agegenderemo.tracking import Tracks
+from agegenderemo import Analyzer, Face, FaceTracker, load_image
+from agegenderemo.errors import ImageError
+from agegenderemo.imaging.geometry import iou
+from agegenderemo.types import RGBImage
 
 RATE = 20  # frames a second
 Stream = Callable[[int], RGBImage]
@@ -19,10 +20,15 @@ Stream = Callable[[int], RGBImage]
 class Scene:
     """Portraits, as tall as 240 pixels, on a plain noisy wall of 640×480."""
 
-    def __init__(self, examples: Path) -> None:
+    def __init__(self, examples: Path, analyzer: Analyzer) -> None:
         woman = Image.fromarray(load_image(examples / "astronaut.jpg")).crop((130, 0, 330, 240))
-        men = Image.fromarray(load_image(examples / "solvay-1927.jpg"))
-        self.portraits = {"woman": np.asarray(woman), "man": np.asarray(_largest(men))}
+        men = load_image(examples / "solvay-1927.jpg")
+        x1, y1, x2, y2 = analyzer.detector.detect(men)[0].box
+        middle, height = (x1 + x2) / 2, y2 - y1
+        left, right = round(middle - 0.9 * height), round(middle + 0.9 * height)
+        box = (left, round(y1 - 0.5 * height), right, round(y2 + 0.5 * height))
+        man = Image.fromarray(men).crop(box).resize((216, 240), Image.Resampling.BICUBIC)
+        self.portraits = {"woman": np.asarray(woman), "man": np.asarray(man)}
         rng = np.random.default_rng(0)
         self.wall = rng.normal(140, 4, (480, 640, 3))
         self.noise = rng.normal(0, 4, (8, 480, 640, 3))
@@ -39,28 +45,20 @@ class Scene:
                 picture[top:bottom, left:right] = portrait[
                     top - round(y) : bottom - round(y), left - round(x) : right - round(x)
                 ]
-        return (picture + self.noise[index % 8]).clip(0, 255).astype(np.uint8)
-
-
-def _largest(picture: Image.Image) -> Image.Image:
-    from agegenderemo.detection.mtcnn import FaceDetector
-
-    x1, y1, x2, y2 = FaceDetector().detect(np.asarray(picture))[0].box
-    middle, height = (x1 + x2) / 2, y2 - y1
-    box = (middle - 0.9 * height, y1 - 0.5 * height, middle + 0.9 * height, y2 + 0.5 * height)
-    return picture.crop(tuple(map(round, box))).resize((216, 240), Image.Resampling.BICUBIC)  # type: ignore[arg-type]
+        noisy: RGBImage = (picture + self.noise[index % 8]).clip(0, 255).astype(np.uint8)
+        return noisy
 
 
 @pytest.fixture(scope="module")
-def scene(examples: Path) -> Scene:
-    return Scene(examples)
+def scene(examples: Path, analyzer: Analyzer) -> Scene:
+    return Scene(examples, analyzer)
 
 
 def play(analyzer: Analyzer, stream: Stream, frames: int) -> list[dict[int, Face]]:
-    tracks, shown = Tracks(), []
+    tracker, shown = analyzer.tracker(), []
     for index in range(frames):
-        tracks, people = analyzer.follow(stream(index), tracks, index / RATE)
-        shown.append(dict(people))
+        tracked = tracker.update(stream(index), index / RATE)
+        shown.append({one.track_id: one.face for one in tracked})
     return shown
 
 
@@ -125,9 +123,31 @@ def test_a_newcomer_is_found_within_half_a_second(analyzer: Analyzer, scene: Sce
 
 
 def test_followed_boxes_are_those_of_a_search(analyzer: Analyzer, scene: Scene) -> None:
-    tracks = Tracks()
+    tracker = FaceTracker(analyzer)
     for index in range(8):
         frame = scene.frame(index, {"woman": (220 + 4 * index, 120)})
-        tracks, ((_, followed),) = analyzer.follow(frame, tracks, index / RATE)
+        (followed,) = tracker.update(frame, index / RATE)
     (searched,) = analyzer.analyze(frame)
-    assert iou(followed.box, searched.box) > 0.8
+    assert iou(followed.face.box, searched.box) > 0.8
+
+
+def test_a_tracker_takes_its_thresholds(analyzer: Analyzer, scene: Scene) -> None:
+    frame = scene.frame(0, {"woman": (20, 120), "man": (380, 120)})
+    assert len(analyzer.tracker().update(frame, 0.0)) == 2
+    assert len(analyzer.tracker(max_faces=1).update(frame, 0.0)) == 1
+    assert analyzer.tracker(min_face_size=200).update(frame, 0.0) == []
+    with pytest.raises(ValueError, match="search_every"):
+        analyzer.tracker(search_every=-1.0)
+    with pytest.raises(TypeError, match="hue"):
+        analyzer.tracker(hue=1.0)
+
+
+def test_a_stream_says_when_it_last_held_a_face(analyzer: Analyzer, scene: Scene) -> None:
+    tracker = analyzer.tracker(search_every=10.0)
+    assert tracker.last_seen == -np.inf
+    for time in (5.0, 5.1, 5.2):
+        tracker.update(scene.frame(0, {"woman": (220, 120)}), time)
+    assert tracker.last_seen == 5.2
+    bad: Any = np.zeros((4, 4, 3), np.float32)
+    with pytest.raises(ImageError, match="RGB uint8"):
+        tracker.update(bad, 5.3)

@@ -1,0 +1,175 @@
+"""The whole path from a picture to its faces in one object."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from agegenderemo.detection import MtcnnDetector
+from agegenderemo.errors import CheckpointError
+from agegenderemo.files import sha256
+from agegenderemo.imaging.geometry import align
+from agegenderemo.imaging.load import ImageLike, load_image
+from agegenderemo.imaging.quality import measure_quality, quality_flags
+from agegenderemo.inference.backends import Backend, OnnxBackend
+from agegenderemo.inference.graph import read_graph
+from agegenderemo.inference.predictor import Predictor
+from agegenderemo.inference.torch_backend import TorchBackend
+from agegenderemo.inference.tracker import FaceTracker
+from agegenderemo.model_info import ModelInfo
+from agegenderemo.report import load_card
+from agegenderemo.resources import default_checkpoint, resource_folder
+from agegenderemo.tasks import Prediction, TaskSpec
+from agegenderemo.types import CROP_SIZE, Detection, Detector, Face, RGBImage
+
+Engine = Literal["onnx", "torch"]
+
+_BATCH = 64  # faces at once: bounds the memory of a crowd
+
+
+class Analyzer:
+    """Finds, aligns and reads faces. Holds no state of a session; share it between threads.
+
+    One that was made by `from_checkpoint` can be sent to another process: it goes as the path, the
+    digest and the options, and is opened there anew.
+    """
+
+    def __init__(
+        self, detector: Detector, predictor: Predictor, card: Mapping[str, Any] | None = None
+    ) -> None:
+        self.detector = detector
+        self.predictor = predictor
+        self.card: Mapping[str, Any] = card or {}
+        """What the checkpoint is and what was measured of it, for people."""
+        self._origin: tuple[Path, str, Engine, str] | None = None
+
+    @classmethod
+    def from_checkpoint(
+        cls, path: str | Path | None = None, *, engine: Engine = "onnx", device: str = "cpu"
+    ) -> "Analyzer":
+        """Build from a safetensors file, or the name of a network that comes with the package; by
+        default the one that is shipped.
+
+        ``engine`` reads the faces: ONNX Runtime, or PyTorch, which alone knows other devices than
+        ``"cpu"``.
+        Raises CheckpointError when the checkpoint is missing or damaged, MissingExtraError where
+        PyTorch is wanted and not installed, ValueError for an unknown engine or a device that it
+        does not know.
+        """
+        file = find_checkpoint(path).absolute()
+        if engine not in get_args(Engine):
+            raise ValueError(f"The engine must be {' or '.join(get_args(Engine))}, not {engine!r}.")
+        if engine == "onnx" and device != "cpu":
+            raise ValueError(f"The device {device!r} needs the torch engine.")
+        backend, info, digest = _open_onnx(file) if engine == "onnx" else _open_torch(file, device)
+        analyzer = cls(MtcnnDetector(), Predictor(backend, info), _card(file, info))
+        analyzer._origin = (file, digest, engine, device)
+        return analyzer
+
+    @property
+    def info(self) -> ModelInfo:
+        """The record of the network."""
+        return self.predictor.info
+
+    @property
+    def tasks(self) -> tuple[TaskSpec, ...]:
+        """What the network says of a face, in the order of its predictions."""
+        return self.info.tasks
+
+    def analyze(self, image: ImageLike) -> list[Face]:
+        """Every face of a photo, the largest first; empty when none is found.
+
+        ``image`` is a path, the bytes of a file, a PIL image or an RGB uint8 H×W×3 array.
+        Raises ImageError with one sentence for people when it cannot be read.
+        """
+        picture = load_image(image)
+        found = self.detector.detect(picture)
+        faces: list[Face] = []
+        for start in range(0, len(found), _BATCH):
+            batch = found[start : start + _BATCH]
+            crops = self.crops(picture, batch)
+            predictions = self.read(crops, mirror=True)
+            faces += map(Face, batch, predictions, self.quality_flags(picture, batch, crops))
+        return faces
+
+    def tracker(self, **thresholds: float) -> FaceTracker:
+        """A `FaceTracker` for one video; thresholds are those of `inference.tracks.Thresholds`."""
+        return FaceTracker(self, **thresholds)
+
+    def crops(self, picture: RGBImage, detections: Sequence[Detection]) -> list[RGBImage]:
+        """The aligned crop of each face, RGB uint8 squares of `CROP_SIZE` pixels."""
+        template = self.info.input.template
+        return [align(picture, d.landmarks, CROP_SIZE, template) for d in detections]
+
+    def read(self, crops: Sequence[RGBImage], *, mirror: bool) -> list[dict[str, Prediction]]:
+        """What the network says of each aligned crop; see `Predictor.predict`."""
+        return self.predictor.predict(np.stack(crops), mirror=mirror) if len(crops) else []
+
+    def quality_flags(
+        self, picture: RGBImage, detections: Sequence[Detection], crops: Sequence[RGBImage]
+    ) -> list[tuple[str, ...]]:
+        """Reasons to distrust the answer for each face of a picture, given its crops."""
+        height, width = picture.shape[:2]
+        template = self.info.input.template
+        return [
+            quality_flags(measure_quality(crop, d.landmarks, width, height, template))
+            for crop, d in zip(crops, detections, strict=True)
+        ]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._origin is None:
+            raise TypeError("only an Analyzer from a checkpoint can be sent to another process")
+        return _reopen, self._origin
+
+
+def find_checkpoint(path: str | Path | None) -> Path:
+    """The safetensors file that a path, or the name of a network that comes with the package,
+    stands for; None is the one that is shipped. Raises CheckpointError for an unknown name."""
+    if path is None:
+        return default_checkpoint()
+    file = Path(path)
+    if file.suffix or len(file.parts) != 1 or str(path) != file.name:
+        return file
+    named = resource_folder("checkpoints") / f"{file.name}.safetensors"
+    if not named.is_file():
+        known = ", ".join(sorted(one.stem for one in named.parent.glob("*.safetensors")))
+        raise CheckpointError(
+            f"No network named {file.name!r} comes with this package, only {known}; "
+            "a file of your own ends in .safetensors."
+        )
+    return named
+
+
+def _open_onnx(file: Path) -> tuple[Backend, ModelInfo, str]:
+    info, graph, weights = read_graph(file)
+    return OnnxBackend(graph, info, weights), info, sha256(weights)
+
+
+def _open_torch(file: Path, device: str) -> tuple[Backend, ModelInfo, str]:
+    backend = TorchBackend(file, device)
+    return backend, backend.info, sha256(file.read_bytes())
+
+
+def _card(file: Path, info: ModelInfo) -> dict[str, Any]:
+    return {
+        "name": file.stem,
+        "model": info.model,
+        "parameters": info.parameters,
+        "size": info.input.size,
+        "recipe": info.recipe,
+        "figures": load_card(file),
+        "provenance": info.provenance,
+        "tasks": info.tasks,
+    }
+
+
+def _reopen(path: Path, digest: str, engine: Engine, device: str) -> Analyzer:
+    """What was pickled; raises CheckpointError where the file is another one by now."""
+    analyzer = Analyzer.from_checkpoint(path, engine=engine, device=device)
+    assert analyzer._origin is not None
+    if analyzer._origin[1] != digest:
+        raise CheckpointError(
+            f"{path} has changed since the analyzer that was sent here was built; build it again."
+        )
+    return analyzer

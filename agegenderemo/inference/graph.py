@@ -1,0 +1,141 @@
+"""A checkpoint's two files, weights and linked graph, read and checked without torch.
+
+``NAME.onnx`` lies beside ``NAME.safetensors``. Its tensors point into that file, under the name
+that the file had when the graph was made; what holds the two together is the SHA-256 of the weights
+in the graph, so that both may be renamed, moved or linked to.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agegenderemo.errors import CheckpointError
+from agegenderemo.files import safetensors_header, sha256
+from agegenderemo.inference.protobuf import ExternalTensor, external_tensors, metadata
+from agegenderemo.model_info import HASH_KEY, META_KEY, ModelInfo
+
+# Sign, exponent and mantissa of the floats that weights are kept in, as unsigned integers.
+_EXPONENTS = {"F16": ("<u2", 0x7C00), "F32": ("<u4", 0x7F800000)}
+
+
+class LinkedGraph(NamedTuple):
+    """What both files hold."""
+
+    info: ModelInfo
+    graph: bytes
+    weights: bytes
+
+
+def read_graph(path: Path) -> LinkedGraph:
+    """Both files of the checkpoint whose safetensors file is ``path``.
+
+    Where there is no graph it is made on the fly, in memory, by torch.
+
+    Raises CheckpointError when the weights are missing, damaged, zeros or no numbers, when the
+    graph was made for other weights or names any other file, and when it is missing and torch is
+    not at hand.
+    """
+    weights = _read_weights(path)
+    file = path.with_suffix(".onnx")
+    if not file.is_file():
+        from agegenderemo.inference.torch_backend import export_graph_on_the_fly
+
+        return LinkedGraph(*_checked(path, export_graph_on_the_fly(path), weights), weights)
+    try:
+        graph = file.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{file} cannot be read ({error.strerror}).") from error
+    return LinkedGraph(*_checked(path, graph, weights), weights)
+
+
+def location(tensors: Sequence[ExternalTensor]) -> str | None:
+    """The one file name that the external tensors of a graph give; None for a graph without any.
+
+    Raises ValueError where they name several, or anything but a plain name.
+    """
+    names = {one.location for one in tensors}
+    if not names:
+        return None
+    name = names.pop()
+    if names or not name or name in (".", "..") or set(name) & set("/\\:\0"):
+        raise ValueError("its tensors point elsewhere than into one file beside it")
+    return name
+
+
+def _checked(path: Path, graph: bytes, weights: bytes) -> tuple[ModelInfo, bytes]:
+    """The record of a graph that fits the weights, and the graph."""
+    file = path.with_suffix(".onnx")
+    try:
+        record = json.loads(metadata(graph)[META_KEY])
+        info = ModelInfo.from_dict(record)
+        digest = record[HASH_KEY]
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(
+            f"{file} is damaged or not a graph of this package; {_remedy(path)}."
+        ) from error
+    if digest != sha256(weights):
+        raise CheckpointError(
+            f"{file} was made for other weights than {path.name} holds; {_remedy(path)}."
+        )
+    try:
+        tensors = external_tensors(graph)
+        if location(tensors) is None:
+            raise ValueError("it holds no tensor of the weights")
+        _check_places(tensors, weights)
+    except ValueError as error:
+        raise CheckpointError(
+            f"{file} cannot be used, because {error}; {_remedy(path)}."
+        ) from error
+    return info, graph
+
+
+def _remedy(path: Path) -> str:
+    return f"make it anew with: agegenderemo export --checkpoint {path}"
+
+
+def _check_places(tensors: Sequence[ExternalTensor], weights: bytes) -> None:
+    _, start = safetensors_header(weights)
+    for one in tensors:
+        if one.offset < start or one.length < 0 or one.offset + one.length > len(weights):
+            raise ValueError("a tensor points outside the weights")
+
+
+def _read_weights(path: Path) -> bytes:
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint at {path}.")
+    try:
+        weights = path.read_bytes()
+        header, start = safetensors_header(weights)
+        tensors = {key: entry for key, entry in header.items() if key != "__metadata__"}
+        for key, entry in tensors.items():
+            _check_weight(key, entry, weights, start)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror}).") from error
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} cannot be used: its {error}.") from error
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{path} is damaged or not a checkpoint of this package.") from error
+    return weights
+
+
+def _check_weight(key: str, entry: Mapping[str, Any], weights: bytes, start: int) -> None:
+    begin, end = entry["data_offsets"]
+    if not 0 <= begin <= end <= len(weights) - start:
+        raise ValueError(f"{key} is cut off")
+    if entry["dtype"] not in _EXPONENTS:
+        return
+    # As integers: NumPy's own isfinite takes ten times as long for half precision.
+    kind, exponent = _EXPONENTS[entry["dtype"]]
+    size = np.dtype(kind).itemsize
+    bits: NDArray[np.unsignedinteger] = np.frombuffer(
+        weights, kind, (end - begin) // size, start + begin
+    )
+    if ((bits & exponent) == exponent).any():
+        raise CheckpointError(f"{key} holds values that are no numbers")
+    # A kernel of nothing but zeros is a hole in the file: training leaves none.
+    if len(entry["shape"]) > 1 and not (bits << 1).any():
+        raise CheckpointError(f"{key} holds nothing but zeros")

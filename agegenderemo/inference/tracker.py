@@ -1,0 +1,87 @@
+"""The faces of a video, frame by frame, each with the number of its person."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from agegenderemo.imaging.geometry import iou
+from agegenderemo.imaging.load import load_image
+from agegenderemo.inference.tracks import Observation, Thresholds, Tracks, appearance_embedding
+from agegenderemo.types import Detection, RGBImage, TrackedFace
+
+if TYPE_CHECKING:
+    from agegenderemo.inference.analyzer import Analyzer
+
+
+class FaceTracker:
+    """Follows the faces of one stream. It keeps whom it has seen, so it is one stream's own, and
+    its frames come one after the other; the analyzer may be shared.
+
+    Known faces are followed; the whole frame is searched, on a small copy, only from time to time
+    and when a face is lost; and the network reads each face some times a second, in turns when
+    there are many.
+
+    Args:
+        analyzer: finds and reads the faces.
+        thresholds: any field of `Thresholds`, by name, in place of its default.
+
+    >>> from agegenderemo import Analyzer, FaceTracker, load_image
+    >>> tracker = FaceTracker(Analyzer.from_checkpoint(), search_every=0.25)
+    >>> frame = load_image("examples/astronaut.jpg")
+    >>> [tracked.track_id for tracked in tracker.update(frame, time=0.0)]
+    [1]
+    """
+
+    def __init__(self, analyzer: "Analyzer", **thresholds: float) -> None:
+        self.analyzer = analyzer
+        self.thresholds = Thresholds(**thresholds)
+        self._tracks = Tracks(analyzer.info, self.thresholds)
+        self._searched = -math.inf
+
+    @property
+    def last_seen(self) -> float:
+        """When a frame was last searched or held a face, in seconds of the caller's clock; minus
+        infinity before the first."""
+        return max([self._searched, *(p.seen for p in self._tracks.people)])
+
+    def update(self, frame: RGBImage, time: float) -> list[TrackedFace]:
+        """The faces of the next frame, RGB uint8 H×W×3, with settled predictions.
+
+        ``time`` is in seconds of a clock that only goes forward. Raises ImageError for an array of
+        another kind.
+        """
+        frame = load_image(frame)
+        detections = self._find(frame, time)
+        crops = self.analyzer.crops(frame, detections)
+        embeddings = [appearance_embedding(crop) for crop in crops]
+        flags = self.analyzer.quality_flags(frame, detections, crops)
+        chosen = self._tracks.due([d.box for d in detections], embeddings, time)
+        read = self.analyzer.read([crops[i] for i in chosen], mirror=False)
+        predictions = dict(zip(chosen, read, strict=True))
+        faces = [
+            Observation(detection, embeddings[i], flags[i], predictions.get(i))
+            for i, detection in enumerate(detections)
+        ]
+        return self._tracks.update(faces, time)
+
+    def _find(self, frame: RGBImage, time: float) -> list[Detection]:
+        limits, detector = self.thresholds, self.analyzer.detector
+        followed = detector.refine(frame, self._tracks.expected(time))
+        detections = self._distinct([d for d in followed if d is not None])
+        lost = len(detections) < max(1, len(followed))
+        if lost or time - self._searched >= limits.search_every:
+            found = detector.detect(
+                frame, min_face_size=int(limits.min_face_size), max_side=int(limits.search_side)
+            )
+            # Followed ones first: their landmarks come from the sharper picture.
+            detections = self._distinct([*detections, *found])
+            self._searched = time
+        return detections[: int(limits.max_faces)]
+
+    def _distinct(self, detections: Sequence[Detection]) -> list[Detection]:
+        """Without those that cover an earlier one."""
+        kept: list[Detection] = []
+        for face in detections:
+            if all(iou(face.box, other.box) < self.thresholds.same_face for other in kept):
+                kept.append(face)
+        return kept

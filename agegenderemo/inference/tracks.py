@@ -1,0 +1,249 @@
+"""People in a stream: who is seen again, who is new, and what each has settled on.
+
+No network and no picture here, only boxes, appearance embeddings and predictions. Times are seconds
+of any clock that only goes forward, so that nothing depends on the rate of frames.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agegenderemo.imaging.quality import DISTRUSTED_FLAGS
+from agegenderemo.inference import settling
+from agegenderemo.inference.settling import Settled, SettlingRates
+from agegenderemo.model_info import ModelInfo
+from agegenderemo.tasks import Prediction
+from agegenderemo.types import Box, Detection, Face, RGBImage, TrackedFace
+
+_EMBEDDING_SIDE = 16  # pixels of the small grey copy that a face is recognised by
+_BRIEFEST = 1e-3  # seconds between two frames, at least: they divide
+_TINY = 1e-6
+
+Embedding = NDArray[np.float32]
+"""The appearance of an aligned crop as a unit vector, to tell faces apart within one stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds(SettlingRates):
+    """What a `FaceTracker` decides by. Times are seconds.
+
+    Raises ValueError for a number that is negative or not finite, TypeError for an unknown name.
+    """
+
+    search_every: float = 0.5
+    """The whole frame is searched at least so often."""
+    search_side: float = 320
+    """Pixels of the longer side of the copy of a frame that is searched."""
+    min_face_size: float = 30
+    """Pixels of that copy."""
+    max_faces: float = 8
+    """Of a frame that are followed."""
+    max_people: float = 64
+    """Who are remembered at most; those who were seen last stay."""
+    same_face: float = 0.3
+    """Overlap of two boxes of one face."""
+    gone_after: float = 1.0
+    """A face that was unseen for longer is no longer where it was."""
+    forgotten_after: float = 30.0
+    """And after this it is someone new when it returns."""
+    moves_on: float = 0.6
+    """A face that is hidden is expected to move on for so long."""
+    near: float = 0.7
+    """Widths that a face may be off the place where it was expected."""
+    alike: float = 0.72
+    """Correlation of two embeddings of one face; one in 150 pairs of strangers reaches it."""
+    surely_alike: float = 0.8
+    """And one in a thousand this."""
+    embedding_rate: float = 0.1
+    """Of the newest embedding in what is remembered."""
+    read_every: float = 0.05
+    """Between two readings of a face: no answer shows sooner than this."""
+    read_in_turn: float = 4
+    """Frames in which each of many faces is read once: reading is most of the cost."""
+    distrusted_weight: float = 0.25
+    """Of an answer that there is reason to distrust."""
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{one.name} must be a number from 0, not {value}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observation:
+    """A face of one frame. Without ``predictions`` it was seen but not read: its person's answers
+    stay."""
+
+    detection: Detection
+    embedding: Embedding
+    quality_flags: tuple[str, ...] = ()
+    predictions: Mapping[str, Prediction] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Track:
+    """One person: place, appearance and settled answers by the name of the task."""
+
+    track_id: int
+    box: Box
+    velocity: tuple[float, float]  # of the centre, pixels a second
+    seen: float
+    read: float  # when the network last read it
+    embedding: Embedding
+    answers: Mapping[str, Settled]
+
+
+def appearance_embedding(crop: RGBImage) -> Embedding:
+    """How an aligned crop looks, whatever the light: grey, small, zero mean and unit length."""
+    grey = crop.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    step = grey.shape[0] // _EMBEDDING_SIDE
+    side = step * _EMBEDDING_SIDE
+    blocks = grey[:side, :side].reshape(_EMBEDDING_SIDE, step, _EMBEDDING_SIDE, step)
+    small = blocks.mean(axis=(1, 3)).ravel()
+    small -= small.mean()
+    unit: Embedding = small / max(_TINY, float(np.linalg.norm(small)))
+    return unit
+
+
+@dataclass(slots=True)
+class Tracks:
+    """The people of one stream, bounded in number and in time."""
+
+    info: ModelInfo
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    people: tuple[Track, ...] = ()
+    next_id: int = 1
+
+    def expected(self, time: float) -> list[Box]:
+        """Where the faces of the last moments should be now."""
+        recent = (p for p in self.people if time - p.seen <= self.thresholds.gone_after)
+        return [self._moved(p, time) for p in recent]
+
+    def due(self, boxes: Sequence[Box], embeddings: Sequence[Embedding], time: float) -> list[int]:
+        """Which faces of this frame to read: those who are new, and of the known ones those that
+        were read longest ago."""
+        pairs = self._match(boxes, embeddings, time)
+        read = {index: self.people[p].read for p, index in pairs.items()}
+        new = [i for i in range(len(boxes)) if i not in read]
+        waiting = [i for i in read if time - read[i] >= self.thresholds.read_every]
+        most = math.ceil(len(read) / max(1, self.thresholds.read_in_turn))
+        return sorted(new + sorted(waiting, key=lambda i: read[i])[:most])
+
+    def update(self, faces: Sequence[Observation], time: float) -> list[TrackedFace]:
+        """Take in one frame: each of its faces, in its order, with its person and that one's
+        settled answers.
+
+        Raises ValueError for someone new who was not read.
+        """
+        pairs = self._match([f.detection.box for f in faces], [f.embedding for f in faces], time)
+        known = {index: self.people[p] for p, index in pairs.items()}
+        seen = []
+        for index, face in enumerate(faces):
+            if index in known:
+                seen.append(self._follow(known[index], face, time))
+            else:
+                seen.append(self._start(face, time))
+        unseen = [
+            p
+            for i, p in enumerate(self.people)
+            if i not in pairs and time - p.seen <= self.thresholds.forgotten_after
+        ]
+        # Whom a frame shows goes to the front, so the last are those who were seen longest ago.
+        self.people = (*seen, *unseen)[: max(len(seen), int(self.thresholds.max_people))]
+        return [self._shown(track, face) for track, face in zip(seen, faces, strict=True)]
+
+    def _match(
+        self, boxes: Sequence[Box], embeddings: Sequence[Embedding], time: float
+    ) -> dict[int, int]:
+        """Index of the face of each remembered person who is seen: the closest pairs first."""
+        limits = self.thresholds
+        candidates = []
+        for p, person in enumerate(self.people):
+            if time - person.seen > limits.forgotten_after:
+                continue
+            for f, (box, embedding) in enumerate(zip(boxes, embeddings, strict=True)):
+                alike = float(person.embedding @ embedding)
+                if time - person.seen <= limits.gone_after:
+                    distance = _distance(self._moved(person, time), box)
+                    if distance <= limits.near:
+                        candidates.append((distance + (1 - alike), p, f))
+                # Someone who returns, or jumped: by looks alone, after all who are where they
+                # should be.
+                if alike >= limits.alike:
+                    candidates.append((2 + (1 - alike), p, f))
+        pairs: dict[int, int] = {}
+        for _, p, f in sorted(candidates):
+            if p not in pairs and f not in pairs.values():
+                pairs[p] = f
+        return pairs
+
+    def _moved(self, track: Track, time: float) -> Box:
+        """Its last box, moved on at its last velocity."""
+        seconds = min(self.thresholds.moves_on, time - track.seen)
+        dx, dy = (v * seconds for v in track.velocity)
+        x1, y1, x2, y2 = track.box
+        return x1 + dx, y1 + dy, x2 + dx, y2 + dy
+
+    def _start(self, face: Observation, time: float) -> Track:
+        if face.predictions is None:
+            raise ValueError("someone new must be read")
+        track_id, self.next_id = self.next_id, self.next_id + 1
+        weight = self._weight(face)
+        answers = {name: settling.start(p, weight) for name, p in face.predictions.items()}
+        box, still = face.detection.box, (0.0, 0.0)
+        return Track(track_id, box, still, time, time, face.embedding, answers)
+
+    def _follow(self, track: Track, face: Observation, time: float) -> Track:
+        track = self._place(track, face, time)
+        if face.predictions is None:
+            return track
+        seconds, weight = max(_BRIEFEST, time - track.read), self._weight(face)
+        answers = {
+            name: settling.settle(track.answers[name], new, seconds, weight, self.thresholds)
+            for name, new in face.predictions.items()
+        }
+        return replace(track, read=time, answers=answers)
+
+    def _place(self, track: Track, face: Observation, time: float) -> Track:
+        """Where and how someone is seen now."""
+        box, newest = face.detection.box, face.embedding
+        seconds = max(_BRIEFEST, time - track.seen)
+        velocity = (0.0, 0.0)
+        if seconds <= self.thresholds.gone_after:
+            (x0, y0), (x1, y1) = _centre(track.box), _centre(box)
+            fresh = ((x1 - x0) / seconds, (y1 - y0) / seconds)
+            velocity = ((track.velocity[0] + fresh[0]) / 2, (track.velocity[1] + fresh[1]) / 2)
+        # A half hidden face must not become the memory of this one.
+        certain = float(track.embedding @ newest) >= self.thresholds.surely_alike
+        share = self.thresholds.embedding_rate if certain else 0.0
+        mixed = (1 - share) * track.embedding + share * newest
+        embedding = (mixed / max(_TINY, float(np.linalg.norm(mixed)))).astype(np.float32)
+        return replace(track, box=box, velocity=velocity, seen=time, embedding=embedding)
+
+    def _shown(self, track: Track, face: Observation) -> TrackedFace:
+        calibration = self.info.calibration
+        predictions = {
+            spec.name: settling.shown(track.answers[spec.name], spec, calibration.get(spec.name))
+            for spec in self.info.tasks
+        }
+        return TrackedFace(track.track_id, Face(face.detection, predictions, face.quality_flags))
+
+    def _weight(self, face: Observation) -> float:
+        distrusted = not DISTRUSTED_FLAGS.isdisjoint(face.quality_flags)
+        return self.thresholds.distrusted_weight if distrusted else 1.0
+
+
+def _distance(a: Box, b: Box) -> float:
+    """Between centres and between sizes, in widths; 0 for the same box."""
+    (ax, ay), (bx, by) = _centre(a), _centre(b)
+    width = max(_TINY, (a[2] - a[0] + b[2] - b[0]) / 2)
+    size = abs(math.log(max(_TINY, b[2] - b[0]) / max(_TINY, a[2] - a[0])))
+    return math.hypot(ax - bx, ay - by) / width + size / 2
+
+
+def _centre(box: Box) -> tuple[float, float]:
+    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
