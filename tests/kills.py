@@ -18,12 +18,12 @@ sys.path.insert(0, str(ROOT))
 
 from synthetic import prepared_sets  # noqa: E402
 
-from agegenderemo.checkpoint import load_state  # noqa: E402
+from agegenderemo.models.checkpoint import load_state  # noqa: E402
 
 # The FFHQ recipe has the most to remember: plateau, early stopping, best so far.
 SETTINGS = (
-    'shares={"faces": 1, "moods": 1, "bands": 1}', "framing=face", "stages=[[32, 4]]", "batch=16",
-    "learning_rate=0.003", "plateau_patience=0", "early_stopping=3",
+    'epoch_fractions={"faces": 1, "moods": 1, "bands": 1}', "template=face", "stages=[[32, 4]]",
+    "batch=16", "learning_rate=0.003", "plateau_patience=0", "early_stopping=3",
 )  # fmt: skip
 
 
@@ -51,10 +51,8 @@ def survive(kills: int, folder: Path, seed: int = 0) -> tuple[int, int]:
         out = folder / f"killed{runs}"
         finished = False
         while not finished:
-            # Without a state yet, the command starts from the beginning.
-            resume = ["--resume"] if (out / "state.pt").exists() else []
             process = subprocess.Popen(
-                [*command(sets, out), *resume],
+                command(sets, out),
                 cwd=ROOT,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -74,7 +72,7 @@ def survive(kills: int, folder: Path, seed: int = 0) -> tuple[int, int]:
         kept, expected = ((f / "model.safetensors").read_bytes() for f in (out, whole))
         assert kept == expected, f"{out}: the kept weights differ"
         # The kept weights may be of an early epoch; the state is that of the last one.
-        last, expected_last = (load_state(f / "state.pt")["run"] for f in (out, whole))
+        last, expected_last = (load_state(f / "state.pt")["trainer"] for f in (out, whole))
         assert _same(last, expected_last), f"{out}: the last state differs"
         assert _history(out) == _history(whole), f"{out}: the history differs"
     return runs, half_written

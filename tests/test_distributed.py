@@ -11,11 +11,10 @@ import pytest
 import torch
 from synthetic import prepared_sets
 
-from agegenderemo.checkpoint import load_checkpoint
-from agegenderemo.distributed import Team
-from agegenderemo.losses import Counts
-from agegenderemo.recipes import TrainConfig
-from agegenderemo.training import fit
+from agegenderemo.models.checkpoint import load_checkpoint
+from agegenderemo.training.config import TrainConfig
+from agegenderemo.training.distributed import DistributedContext, join, use_bfloat16
+from agegenderemo.training.fit import fit
 
 HERE = Path(__file__).parent
 # Rounding grows from step to step, and each kind of CPU rounds in its own way: one way for all.
@@ -36,6 +35,7 @@ def one_epoch(sets: Path, out: Path, launcher: list[str], sync: str) -> list[flo
     return losses
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_loss_curve_of_one(tmp_path: Path) -> None:
     sets = prepared_sets(tmp_path / "sets", count=200)
     alone = one_epoch(sets, tmp_path / "alone", [], "sync")
@@ -51,9 +51,10 @@ def test_two_processes_give_the_loss_curve_of_one(tmp_path: Path) -> None:
         if key != "seconds":
             assert rows[1][key] == pytest.approx(value, rel=0.02, abs=0.02), key
     # The synced network is saved under the same names as any other.
-    assert load_checkpoint(tmp_path / "together/model.safetensors").name == "agegendernet"
+    assert load_checkpoint(tmp_path / "together/model.safetensors").info.model == "agegendernet"
 
 
+@pytest.mark.slow
 def test_each_process_with_its_own_batch_norm_differs_from_one(tmp_path: Path) -> None:
     """So the test above sees what it is about."""
     sets = prepared_sets(tmp_path / "sets", count=200)
@@ -62,35 +63,29 @@ def test_each_process_with_its_own_batch_norm_differs_from_one(tmp_path: Path) -
     assert together[:2] != pytest.approx(alone[:2], rel=1e-5)
 
 
-def test_shares_of_a_batch_make_up_the_whole() -> None:
-    teams = [Team(rank, 4) for rank in range(4)]
+def test_shards_of_a_batch_make_up_the_whole() -> None:
+    contexts = [DistributedContext(rank, 4) for rank in range(4)]
     faces = torch.arange(32)
-    assert torch.equal(torch.cat([faces[team.part(32)] for team in teams]), faces)
-    assert [team.leads for team in teams] == [True, False, False, False]
+    assert torch.equal(torch.cat([faces[one.shard(32)] for one in contexts]), faces)
+    assert [one.is_main for one in contexts] == [True, False, False, False]
 
 
 def test_a_batch_that_does_not_divide_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="batch=127 does not divide among 2 processes"):
-        fit(TrainConfig(batch=127), tmp_path, tmp_path / "run", team=Team(0, 2))
+        fit(TrainConfig(batch=127), tmp_path, tmp_path / "run", context=DistributedContext(0, 2))
 
 
-def test_uneven_labels_are_weighed_over_the_whole_batch() -> None:
-    from agegenderemo.dataset import make_targets
-    from agegenderemo.losses import LossWeights, multitask_loss
-    from agegenderemo.models import Outputs
-    from agegenderemo.records import ImageRef, Sample
+def test_one_process_is_a_context_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    with join() as context:
+        assert (context.rank, context.size, context.is_main) == (0, 1, True)
+        assert context.broadcast("x") == "x"
+        assert context.gather("x") == ["x"]
+        assert context.mean(torch.tensor([2.0])).tolist() == [2.0]
+        context.barrier()
 
-    ref = ImageRef(Path(), "a")
-    ages = [10, 20, 30, None, None, None, None, 80]
-    whole = make_targets([Sample(ref, "train", age=age) for age in ages])
 
-    def answers(count: int) -> Outputs:
-        return Outputs(torch.zeros(count), torch.zeros(count), torch.zeros(count, 8), torch.ones(1))
-
-    counts = Counts.of(whole, 2)
-    halves = [
-        multitask_loss(answers(4), whole.take(part), LossWeights(), counts).age.item()
-        for part in (slice(0, 4), slice(4, 8))
-    ]
-    assert sum(halves) / 2 == pytest.approx(35)
-    assert multitask_loss(answers(8), whole, LossWeights()).age.item() == pytest.approx(35)
+def test_precision_is_a_choice() -> None:
+    cpu = torch.device("cpu")
+    assert use_bfloat16("bfloat16", cpu)
+    assert not use_bfloat16("float32", cpu)

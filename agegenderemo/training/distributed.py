@@ -1,14 +1,15 @@
-"""One training run over several processes, as torchrun starts them; one alone is a team of one.
+"""One training run over several processes, as torchrun starts them; one alone is a context of one.
 
 Without GPUs a process has one thread (torchrun sees to that): threads of one process wait for each
-other at every layer, processes only at the end of a step. The README has the figures of both.
+other at every layer, processes only at the end of a step. docs/training.md has the figures of
+both.
 """
 
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
@@ -17,7 +18,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Team:
+class DistributedContext:
     """This process among those of the run. ``local`` counts those of this machine only."""
 
     rank: int = 0
@@ -27,16 +28,16 @@ class Team:
     device: torch.device = torch.device("cpu")
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this is the one process that writes files and shows progress."""
         return self.rank == 0
 
-    def part(self, count: int) -> slice:
+    def shard(self, count: int) -> slice:
         """This process's share of a batch of ``count`` faces."""
         share = count // self.size
         return slice(self.rank * share, (self.rank + 1) * share)
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Until every process is here."""
         if self.size > 1:
             distributed.barrier()
@@ -49,14 +50,14 @@ class Team:
             values = values / self.size
         return values
 
-    def align(self, buffers: Iterable[Tensor]) -> None:
-        """Set each buffer, in place, to what the leading process has."""
+    def broadcast_buffers(self, buffers: Iterable[Tensor]) -> None:
+        """Set each buffer, in place, to what the main process has."""
         if self.size > 1:
             for buffer in buffers:
                 distributed.broadcast(buffer, src=0)
 
-    def share(self, value: T) -> T:
-        """What the leading process has."""
+    def broadcast(self, value: T) -> T:
+        """What the main process has."""
         values = [value]
         if self.size > 1:
             distributed.broadcast_object_list(values, src=0)
@@ -72,11 +73,12 @@ class Team:
 
 
 @contextmanager
-def join_team() -> Iterator[Team]:
-    """The team that torchrun's environment variables name, or a team of one without them."""
+def join() -> Iterator[DistributedContext]:
+    """The context that torchrun's environment variables name, or one of a single process without
+    them."""
     cuda = torch.cuda.is_available()
     if "RANK" not in os.environ:
-        yield Team(device=torch.device("cuda" if cuda else "cpu"))
+        yield DistributedContext(device=torch.device("cuda" if cuda else "cpu"))
         return
     rank, size, local_rank, local_size = (
         int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
@@ -86,7 +88,7 @@ def join_team() -> Iterator[Team]:
         torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if cuda else "gloo")
     try:
-        yield Team(rank, size, local_rank, local_size, device)
+        yield DistributedContext(rank, size, local_rank, local_size, device)
     finally:
         distributed.destroy_process_group()
 
@@ -151,3 +153,8 @@ def has_bfloat16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported())
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def use_bfloat16(precision: Literal["auto", "float32", "bfloat16"], device: torch.device) -> bool:
+    """Whether a run of this precision calculates in bfloat16 on the device."""
+    return has_bfloat16(device) if precision == "auto" else precision == "bfloat16"

@@ -1,0 +1,1 @@
+"""Training: recipes of steps, the trainer, losses, distillation, optimisers, several processes."""

@@ -1,0 +1,112 @@
+"""Recipes are data: what they hold, and what holds them together."""
+
+import dataclasses
+
+import pytest
+
+from agegenderemo.errors import AgeGenderEmoError
+from agegenderemo.models import model_names
+from agegenderemo.training.config import Stage, TrainConfig
+from agegenderemo.training.recipes import FACE_DESCRIPTOR, RECIPES, Recipe, Step, get_recipe
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_every_recipe_can_be_run(recipe: Recipe) -> None:
+    assert get_recipe(recipe.name) is recipe
+    assert recipe.purpose
+    for step in recipe.steps:
+        assert step.config.model in model_names()
+        assert TrainConfig.from_dict(step.config.to_dict()) == step.config
+        assert step.config.epochs > 0
+        assert not step.config.online_distillation or set(step.teachers) - {FACE_DESCRIPTOR}
+
+
+def test_an_unknown_recipe_lists_the_known() -> None:
+    with pytest.raises(AgeGenderEmoError, match="'fifth'; known are quick, agegendernet-v1, ffhq"):
+        get_recipe("fifth")
+
+
+def test_the_shipped_chain_is_the_one_that_made_the_weights() -> None:
+    """What each step began with, and who taught it, as the log has it."""
+    chain = get_recipe("agegendernet-v1")
+    assert chain.wants_face_descriptor
+    public = FACE_DESCRIPTOR
+    mixup = (public, "teacher-128", "stronger-augmentation")
+    assert {step.name: (step.begin_with, step.teachers) for step in chain.steps} == {
+        "small-faces": ((), (public,)),
+        "rare-ages": (("small-faces",), (public,)),
+        "larger-faces": (("rare-ages",), (public,)),
+        "muon": (("larger-faces",), (public,)),
+        "stronger-augmentation": (("muon",), (public, "muon")),
+        "teacher-128": ((public,), (public,)),
+        "short-mixup": (("stronger-augmentation",), mixup),
+        "long-mixup": (("stronger-augmentation", "short-mixup"), mixup),
+        "teacher-176": ((public,), (public,)),
+        "shipped": (("long-mixup",), (public, "teacher-176", "long-mixup")),
+    }
+
+
+def test_its_settings_are_those_of_the_runs() -> None:
+    """Some numbers of each, from the files of the runs themselves."""
+    steps = {step.name: step.config for step in get_recipe("agegendernet-v1").steps}
+    assert steps["small-faces"].stages == (Stage(48, 5), Stage(64, 7))
+    assert steps["small-faces"].loss_weights == {"age": 0.1, "gender": 1.0, "emotion": 1.5}
+    assert steps["rare-ages"].balance == {"age": 0.5, "emotion": 0.15}
+    assert steps["larger-faces"].learning_rate == 8e-4
+    assert (steps["muon"].optimiser, steps["muon"].batch) == ("muon", 256)
+    assert steps["stronger-augmentation"].augmentation.erase_size == 0.4
+    assert steps["teacher-128"].model == "mobilenet_v1_face"
+    assert steps["teacher-128"].distillation.tasks["age"] == 0
+    assert steps["short-mixup"].augmentation.mixup == 0.6
+    assert steps["long-mixup"].dropout_scale == 0.15
+    assert steps["teacher-176"].stages == (Stage(176, 6),)
+    last = steps["shipped"]
+    assert (last.seed, last.ema, last.regression_unit) == (4, 0.998, 10.0)
+    assert last.distillation.tasks == {"age": 0.15, "gender": 3.0, "emotion": 2.5}
+    assert last.distillation.distil_labelled_faces
+    assert last.loss_weights == {"age": 0.03, "gender": 0.3, "emotion": 0.3}
+
+
+def test_the_ffhq_recipe_is_the_reports() -> None:
+    (step,) = get_recipe("ffhq").steps
+    recipe = step.config
+    assert recipe.epochs == 30
+    assert {recipe.size_at(epoch) for epoch in range(30)} == {224}
+    assert (recipe.optimiser, recipe.learning_rate, recipe.weight_decay) == ("adam", 1e-4, 1e-5)
+    assert (recipe.batch, recipe.clip, recipe.model) == (64, 1.0, "agegendernet")
+    assert (recipe.schedule, recipe.plateau_factor, recipe.plateau_patience) == ("plateau", 0.5, 5)
+    assert (recipe.early_stopping, recipe.keep, recipe.template) == (10, "best", "ffhq")
+    assert recipe.loss_weights == {"age": 1.0, "gender": 10.0, "emotion": 5.0}
+    assert recipe.regression_loss == {"age": "l1"}
+    # The network as published, its dropout whole, and no help that the report did not have
+    assert (recipe.dropout_scale, recipe.ema, recipe.regression_unit) == (1.0, 0.0, 1.0)
+    assert not recipe.start_at_mean
+    assert (step.begin_with, step.teachers) == ((), ())
+    changes = dataclasses.asdict(recipe.augmentation)
+    assert changes.pop("erase_size")  # of no effect: nothing is erased
+    assert {name: value for name, value in changes.items() if value} == {
+        "rotation": 10, "brightness": 0.2, "contrast": 0.2, "saturation": 0.2, "hue": 0.1,
+    }  # fmt: skip
+
+
+def test_settings_change_every_step() -> None:
+    chain = get_recipe("agegendernet-v1").with_settings(["seed=7", "loss_weights.age=1"])
+    assert {step.config.seed for step in chain.steps} == {7}
+    assert {step.config.loss_weights["age"] for step in chain.steps} == {1.0}
+    with pytest.raises(AgeGenderEmoError, match="Unknown setting"):
+        chain.with_settings(["sed=7"])
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ((), "has no steps"),
+        ((Step("a", TrainConfig(), ("b",)), Step("b", TrainConfig())), "'b', which is no earlier"),
+        ((Step("a", TrainConfig(), teachers=("a",)),), "wants 'a'"),
+        ((Step("a", TrainConfig()), Step("a", TrainConfig())), "Two steps"),
+        ((Step(FACE_DESCRIPTOR, TrainConfig()),), "Two steps"),
+    ],
+)
+def test_steps_that_do_not_fit_together(steps: tuple[Step, ...], message: str) -> None:
+    with pytest.raises(AgeGenderEmoError, match=message):
+        Recipe("x", "for nothing", steps)
