@@ -1,27 +1,70 @@
-"""Error bars, temperatures and thresholds: on data whose right answer is known, and as shipped."""
+"""Error bars, temperatures and thresholds: on data whose right answer is known, and by the
+command."""
 
-import dataclasses
-import json
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pytest
+import tiny  # noqa: F401 - registers the network of this name
+from numpy.typing import NDArray
+from synthetic import prepared_sets
 
-from agegenderemo.calibration import (
-    EMOTION_GOAL,
-    GENDER_GOAL,
-    LEVEL,
-    Calibration,
+from agegenderemo.data.dataset import PreparedSet
+from agegenderemo.errors import DatasetError
+from agegenderemo.evaluation.calibrate import (
+    BINARY_GOAL,
+    CATEGORICAL_GOAL,
+    FEWEST_FACES,
+    calibrate,
     confidence_for,
-    fit_calibration,
+    fit_binary,
+    fit_categorical,
+    fit_task,
 )
-from agegenderemo.metrics import CalibrationError
+from agegenderemo.evaluation.intervals import fit_regression
+from agegenderemo.evaluation.metrics import CalibrationError
+from agegenderemo.evaluation.predict import TorchPredictor
+from agegenderemo.evaluation.truth import Classes, Truth
+from agegenderemo.models import create_model
+from agegenderemo.report import LEVEL
+from agegenderemo.tasks import (
+    AGE,
+    DEFAULT_TASKS,
+    EMOTION,
+    EMOTION6,
+    GENDER,
+    CategoricalPrediction,
+    ClassCalibration,
+    RegressionCalibration,
+    RegressionPrediction,
+    TaskSpec,
+    predict,
+)
+from agegenderemo.types import InputSpec
 
-FLAT = Calibration((0.0, 50.0), (0.0, 40.0), (10.0, 70.0), (2.0, 8.0), 1.0, 1.0, 0.7, 0.5)
+FLAT = RegressionCalibration((0.0, 50.0), (0.0, 40.0), (10.0, 70.0), (2.0, 8.0))
+HEIGHT = TaskSpec("height", "regression", unit="m")
 
 
-def faces(seed: int, temperature: float = 1.0, count: int = 4000) -> tuple[Any, ...]:
+class Faces(NamedTuple):
+    """What a network said of faces, and what is true."""
+
+    age: NDArray[np.float64]
+    true_age: NDArray[np.float64]
+    male: NDArray[np.float64]
+    is_male: NDArray[np.bool_]
+    emotions: NDArray[np.float64]
+    emotion: NDArray[np.int64]
+
+
+class Fitted(NamedTuple):
+    age: RegressionCalibration
+    gender: ClassCalibration
+    emotion: ClassCalibration
+
+
+def faces(seed: int, temperature: float = 1.0, count: int = 4000) -> Faces:
     """Ages whose error grows with them, and honest probabilities sharpened by a temperature."""
     rng = np.random.default_rng(seed)
     age = rng.uniform(0, 80, count)
@@ -34,67 +77,92 @@ def faces(seed: int, temperature: float = 1.0, count: int = 4000) -> tuple[Any, 
     emotion = np.array([rng.choice(8, p=row) for row in p])
     sharp = np.exp(scores * temperature)
     sharp /= sharp.sum(axis=1, keepdims=True)
-    return age, true, 1 / (1 + np.exp(-logit * temperature)), male, sharp, emotion
+    return Faces(age, true, 1 / (1 + np.exp(-logit * temperature)), male, sharp, emotion)
 
 
 @pytest.fixture(scope="module")
-def fitted() -> Calibration:
-    return fit_calibration(*faces(1, temperature=3.0))
+def fitted() -> Fitted:
+    seen = faces(1, temperature=3.0)
+    return Fitted(
+        fit_regression(AGE, seen.age, seen.true_age),
+        fit_binary(seen.male, seen.is_male),
+        fit_categorical(seen.emotions, seen.emotion),
+    )
 
 
-def test_intervals_hold_as_often_as_they_say_at_every_age(fitted: Calibration) -> None:
-    age, true, *_ = faces(2)
-    ends = np.array([fitted.interval(a) for a in age])
-    held = (ends[:, 0] <= true) & (true <= ends[:, 1])
+def interval(own: RegressionCalibration, value: float, spec: TaskSpec = AGE) -> tuple[float, float]:
+    prediction = predict(spec, value, own)
+    assert isinstance(prediction, RegressionPrediction)
+    assert prediction.interval is not None
+    return prediction.interval
+
+
+def test_intervals_hold_as_often_as_they_say_at_every_age(fitted: Fitted) -> None:
+    fresh = faces(2)
+    ends = np.array([interval(fitted.age, a) for a in fresh.age])
+    held = (ends[:, 0] <= fresh.true_age) & (fresh.true_age <= ends[:, 1])
     assert held.mean() == pytest.approx(LEVEL, abs=0.03)
     for low in range(0, 80, 20):
-        band = (age >= low) & (age < low + 20)
+        band = (fresh.age >= low) & (fresh.age < low + 20)
         assert held[band].mean() == pytest.approx(LEVEL, abs=0.06)
     width = ends[:, 1] - ends[:, 0]
-    assert width[age > 70].mean() > 3 * width[age < 10].mean()
+    assert width[fresh.age > 70].mean() > 3 * width[fresh.age < 10].mean()
 
 
-def test_expected_errors_grow_with_the_age(fitted: Calibration) -> None:
+def test_intervals_of_any_unit_hold_as_often_as_they_say() -> None:
+    """Metres: a hundredth of one is much. The same numbers as ages would be rounded away."""
+
+    def heights(seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        rng = np.random.default_rng(seed)
+        predicted = rng.uniform(-0.4, 0.4, 3000)
+        return predicted, predicted + rng.normal(0, 0.01 + 0.05 * np.abs(predicted))
+
+    own = fit_regression(HEIGHT, *heights(1))
+    predicted, true = heights(2)
+    ends = np.array([interval(own, value, HEIGHT) for value in predicted])
+    held = (ends[:, 0] <= true) & (true <= ends[:, 1])
+    assert held.mean() == pytest.approx(LEVEL, abs=0.03)
+    assert held[np.abs(predicted) < 0.1].mean() == pytest.approx(LEVEL, abs=0.08)
+    assert ends.min() < -0.4  # no minimum: negative numbers are numbers
+
+
+def test_expected_errors_grow_with_the_age(fitted: Fitted) -> None:
     for age in (5.0, 30.0, 60.0):  # mean of |normal|
-        assert fitted.expected_error(age) == pytest.approx((1 + age / 10) * 0.8, rel=0.35)
+        error = predict(AGE, age, fitted.age)
+        assert isinstance(error, RegressionPrediction)
+        assert error.error == pytest.approx((1 + age / 10) * 0.8, rel=0.35)
 
 
-def test_temperatures_are_found(fitted: Calibration) -> None:
-    assert fitted.gender_temperature == pytest.approx(3, rel=0.1)
-    assert fitted.emotion_temperature == pytest.approx(3, rel=0.1)
+def test_temperatures_are_found(fitted: Fitted) -> None:
+    assert fitted.gender.temperature == pytest.approx(3, rel=0.1)
+    assert fitted.emotion.temperature == pytest.approx(3, rel=0.1)
 
 
-def test_tempered_probabilities_are_honest(fitted: Calibration) -> None:
-    _, _, male, is_male, emotions, emotion = faces(2, temperature=3.0)
+def test_tempered_probabilities_are_honest(fitted: Fitted) -> None:
+    fresh = faces(2, temperature=3.0)
     gaps = [CalibrationError() for _ in range(4)]
-    for p, truth, row, label in zip(male, is_male, emotions, emotion, strict=True):
-        for gap, q in ((gaps[0], p), (gaps[1], fitted.male(p))):
+    for p, truth, row, label in zip(
+        fresh.male, fresh.is_male, fresh.emotions, fresh.emotion, strict=True
+    ):
+        for gap, q in ((gaps[0], p), (gaps[1], fitted.gender.temper(p))):
             gap.update(max(q, 1 - q), (q >= 0.5) == truth)
-        for gap, qs in ((gaps[2], row), (gaps[3], fitted.emotions(row))):
+        for gap, qs in ((gaps[2], row), (gaps[3], fitted.emotion.temper(row))):
             gap.update(max(qs), int(np.argmax(qs)) == label)
-    before_gender, after_gender, before_emotion, after_emotion = (g.compute() for g in gaps)
+    before_gender, after_gender, before_emotion, after_emotion = (g.compute() or 0 for g in gaps)
     assert after_gender < 0.02 < before_gender
     assert after_emotion < 0.02 < before_emotion
 
 
-def test_temperatures_never_change_the_answer(fitted: Calibration) -> None:
-    for p in (0.0, 1e-9, 0.3, 0.5, 0.9, 1.0):
-        assert (fitted.male(p) >= 0.5) == (p >= 0.5)
-        assert 0 <= fitted.male(p) <= 1
-    row = (0.5, 0.2, 0.1, 0.1, 0.1, 0.0, 0.0, 0.0)
-    tempered = fitted.emotions(row)
-    assert tempered.index(max(tempered)) == 0
-    assert sum(tempered) == pytest.approx(1)
-
-
-def test_sure_answers_reach_their_goals(fitted: Calibration) -> None:
-    _, _, male, is_male, emotions, emotion = faces(3, temperature=3.0)
-    q = np.array([fitted.male(p) for p in male])
-    sure = np.maximum(q, 1 - q) >= fitted.gender_threshold
-    assert ((q >= 0.5) == is_male)[sure].mean() == pytest.approx(GENDER_GOAL, abs=0.015)
-    rows = np.array([fitted.emotions(row) for row in emotions])
-    sure = rows.max(axis=1) >= fitted.emotion_threshold
-    assert (rows.argmax(axis=1) == emotion)[sure].mean() == pytest.approx(EMOTION_GOAL, abs=0.03)
+def test_confident_answers_reach_their_goals(fitted: Fitted) -> None:
+    fresh = faces(3, temperature=3.0)
+    q = np.array([fitted.gender.temper(p) for p in fresh.male])
+    confident = np.maximum(q, 1 - q) >= fitted.gender.threshold
+    right = (q >= 0.5) == fresh.is_male
+    assert right[confident].mean() == pytest.approx(BINARY_GOAL, abs=0.015)
+    rows = np.array([fitted.emotion.temper(row) for row in fresh.emotions])
+    confident = rows.max(axis=1) >= fitted.emotion.threshold
+    right = rows.argmax(axis=1) == fresh.emotion
+    assert right[confident].mean() == pytest.approx(CATEGORICAL_GOAL, abs=0.03)
 
 
 def test_the_lowest_confidence_that_reaches_a_goal() -> None:
@@ -105,34 +173,9 @@ def test_the_lowest_confidence_that_reaches_a_goal() -> None:
 
 
 def test_intervals_hold_the_age_and_are_no_negative_years() -> None:
-    assert FLAT.interval(25.0) == (20.0, 40.0)
-    assert FLAT.interval(90.0) == (40.0, 90.0)
-    assert FLAT.interval(0.0) == (0.0, 10.0)
-    assert FLAT.expected_error(25.0) == 5.0
-
-
-def test_a_calibration_survives_json(fitted: Calibration) -> None:
-    assert Calibration.from_dict(json.loads(json.dumps(fitted.to_dict()))) == fitted
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"low": (1.0,)},
-        {"ages": (50.0, 0.0)},
-        {"ages": (), "low": (), "high": (), "error": ()},
-        {"gender_temperature": 0.0},
-    ],
-)
-def test_impossible_calibrations_are_not_built(change: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"must"):
-        dataclasses.replace(FLAT, **change)
-
-
-def test_a_task_without_faces_cannot_be_calibrated() -> None:
-    age, true, male, is_male, _, _ = faces(1)
-    with pytest.raises(ValueError, match="needs held-out faces"):
-        fit_calibration(age, true, male, is_male, np.empty((0, 8)), [])
+    assert interval(FLAT, 25.0) == (20.0, 40.0)
+    assert interval(FLAT, 90.0) == (40.0, 90.0)
+    assert interval(FLAT, 0.0) == (0.0, 10.0)
 
 
 def test_calibration_error_counts_by_bins() -> None:
@@ -144,28 +187,58 @@ def test_calibration_error_counts_by_bins() -> None:
     assert gap.compute() == pytest.approx((0.9 + 0.35 + 0) / 5)
 
 
+def moods(count: int, label: str) -> list[tuple[Truth, dict[str, CategoricalPrediction]]]:
+    """Faces of which a network with six emotions is rather sure that they are happy."""
+    said = CategoricalPrediction(EMOTION6, (0.1, 0.0, 0.9, 0.0, 0.0, 0.0))
+    return [({"emotion": Classes(label, label)}, {"emotion": said}) for _ in range(count)]
+
+
+def test_classes_are_matched_by_name_and_unknown_ones_left_out() -> None:
+    seen = moods(FEWEST_FACES, "happiness")
+    own = fit_task(EMOTION6, [*seen, *moods(1000, "contempt")])
+    assert isinstance(own, ClassCalibration)
+    assert own.temperature == pytest.approx(0.1, abs=0.01)  # all that are counted are right
+    assert own == fit_task(EMOTION6, seen)
+    assert fit_task(EMOTION6, seen[1:]) is None  # one face too few
+
+
+def test_a_task_without_faces_stays_uncalibrated(tmp_path: Path) -> None:
+    sets = prepared_sets(tmp_path / "sets", count=500)
+    opened = [PreparedSet.open(sets / name) for name in ("faces", "bands")]
+    predictor = TorchPredictor(create_model("tiny", DEFAULT_TASKS), InputSpec(32))
+    found = calibrate(predictor, opened, progress=False)
+    assert list(found) == ["age", "gender"]  # 50 faces each; no emotions anywhere
+    with pytest.raises(DatasetError, match="needs 50 held-out faces"):
+        calibrate(
+            TorchPredictor(create_model("tiny", (EMOTION,)), InputSpec(32)),
+            opened,
+            progress=False,
+        )
+    with pytest.raises(ValueError, match="not calibrated ones"):
+        calibrate(TorchPredictor(predictor.model, predictor.input, found), opened, progress=False)
+
+
 def test_the_command_calibrates_a_checkpoint(tmp_path: Path) -> None:
-    from synthetic import prepared_sets
-
-    from agegenderemo.checkpoint import load_checkpoint
     from agegenderemo.cli import main
-    from agegenderemo.recipes import Stage, TrainConfig
-    from agegenderemo.training import fit
+    from agegenderemo.export.onnx import write_checkpoint
+    from agegenderemo.model_info import ModelInfo
+    from agegenderemo.models.checkpoint import load_checkpoint
 
-    sets = prepared_sets(tmp_path / "sets")
-    config = TrainConfig(
-        shares={"faces": 1.0, "moods": 1.0}, stages=(Stage(32, 1),), batch=16, seed=3
-    )
-    path = fit(config, sets, tmp_path)
+    sets = prepared_sets(tmp_path / "sets", count=500)
+    path = tmp_path / "a.safetensors"
+    model = create_model("tiny", DEFAULT_TASKS)
+    info = ModelInfo("tiny", DEFAULT_TASKS, InputSpec(32), provenance={"of": "a test"})
+    write_checkpoint(path, model, info)
     before = load_checkpoint(path)
-    assert before.calibration is None
-    assert before.origin["training_faces"] == {"faces": 48, "moods": 48}
+    assert before.info.calibration == {}
     assert main(["calibrate", "--prepared", str(sets), "--checkpoint", str(path)]) == 0
     after = load_checkpoint(path)
-    assert after.calibration is not None
-    assert (after.recipe, after.input, after.origin) == (before.recipe, before.input, before.origin)
+    assert set(after.info.calibration) == {"age", "gender", "emotion"}
+    assert (after.info.recipe, after.info.input) == (before.info.recipe, before.info.input)
+    assert after.info.provenance == before.info.provenance
     weights = before.model.state_dict()
     assert all(weights[k].equal(v) for k, v in after.model.state_dict().items())
     # Calibrating again starts from the network's own answers, not from corrected ones.
     assert main(["calibrate", "--prepared", str(sets), "--checkpoint", str(path)]) == 0
-    assert load_checkpoint(path).calibration == after.calibration
+    assert load_checkpoint(path).info.calibration == after.info.calibration
+    assert GENDER.name in after.info.calibration

@@ -1,20 +1,21 @@
-"""Figures of training and evaluation: one description of panels, drawn by Plotly as an interactive
+"""Plots of training and evaluation: one description of panels, drawn by Plotly as an interactive
 page that needs no network, and by Matplotlib as a PNG."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import plotly.graph_objects as go
-from plotly.subplots import make_subplots
+from agegenderemo.tasks import TaskSpec
 
-from agegenderemo.charts import FONT
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 _TRAINING, _VALIDATION = "#85797c", "#2f69b5"
-_TASKS = {"age": "#0f766e", "gender": "#d4811e", "emotion": "#6e60f4"}
+_TASKS = ("#0f766e", "#d4811e", "#6e60f4", "#b83280", "#4d7c0f", "#0369a1")
 _INK, _GRID = "#333333", "#e4e4e4"
+_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,9 @@ class Panel:
     """Where a dotted line stands upright: the epoch with the best validation loss."""
 
 
-def history_panels(history: Sequence[dict[str, Any]]) -> list[Panel]:
-    """The six panels of a training run from its history, a line an epoch."""
+def history_panels(history: Sequence[Mapping[str, Any]], specs: Sequence[TaskSpec]) -> list[Panel]:
+    """The panels of a training run from its history, a line an epoch: the loss, a panel a task, and
+    the losses of the tasks."""
     epochs = [int(line["epoch"]) for line in history]
 
     def series(name: str, color: str, column: str, factor: float = 1) -> Series:
@@ -58,48 +60,75 @@ def history_panels(history: Sequence[dict[str, Any]]) -> list[Panel]:
         )
         return Panel(title, "epoch", "lines", lines, mark=best)
 
-    def tasks(title: str, prefix: str) -> Panel:
-        lines = tuple(series(task, color, f"{prefix}_{task}") for task, color in _TASKS.items())
+    def of_task(spec: TaskSpec) -> Panel:
+        name = spec.name
+        if spec.kind == "regression":
+            title = f"{_title(name)}, mean absolute error{_in(spec.unit)}"
+            return both(title, f"train_{name}_mae", f"val_{name}_mae")
+        measured = "accuracy_majority" if spec.kind == "categorical" else "accuracy"
+        title = f"{_title(name)} accuracy in %"
+        return both(title, f"train_{name}_accuracy", f"val_{name}_{measured}", 100)
+
+    def losses(title: str, prefix: str) -> Panel:
+        lines = tuple(
+            series(spec.name, task_color(index), f"{prefix}_{spec.name}")
+            for index, spec in enumerate(specs)
+        )
         return Panel(title, "epoch", "lines", lines, logarithmic=True, mark=best)
 
-    losses = [float(line.get("val_total", math.inf)) for line in history]
-    best = epochs[losses.index(min(losses))] if history and "val_total" in history[-1] else None
+    totals = [float(line.get("val_total", math.inf)) for line in history]
+    best = epochs[totals.index(min(totals))] if history and "val_total" in history[-1] else None
     return [
         both("Total loss", "train_total", "val_total"),
-        both("Age, mean absolute error in years", "train_age_mae", "val_age_mae"),
-        both("Gender accuracy in %", "train_gender_accuracy", "val_gender_accuracy", 100),
-        both(
-            "Emotion accuracy in %", "train_emotion_accuracy", "val_emotion_accuracy_majority", 100
-        ),
-        tasks("Task losses, training", "train"),
-        tasks("Task losses, validation", "val"),
+        *map(of_task, specs),
+        losses("Task losses, training", "train"),
+        losses("Task losses, validation", "val"),
     ]
 
 
-def band_panels(figures: dict[str, Any]) -> list[Panel]:
-    """The panels of an evaluation by age band, one a task that the set has labels for, from the
-    figures that `measure` gives."""
+def band_panels(figures: Mapping[str, Any]) -> list[Panel]:
+    """The panels of an evaluation by band of true age, one a task that the set has labels for, from
+    the figures that `evaluate` gives."""
     bands = [band for band in figures["bands"] if band["n"]]
     names = [f"{band['band']}<br>{band['n']:,}" for band in bands]
+    panels = []
+    for index, (name, total) in enumerate(figures["tasks"].items()):
+        own = [band["tasks"].get(name, {}) for band in bands]
+        unit = total.get("unit", "")
+        if total["kind"] == "regression":
+            title = f"{_title(name)} error ± its deviation{_in(unit)}"
+            values = [one.get("mae") for one in own]
+            spread = [float(one.get("sd", 0)) for one in own]
+        else:
+            title, spread = f"{_title(name)} accuracy in %", None
+            values = [100 * one["accuracy"] if "accuracy" in one else None for one in own]
+        if any(value is not None for value in values):
+            bars = Series(name, task_color(index), names, values, spread)
+            by = bands[0]["by"]
+            x_title = f"true {by}{_in(figures['tasks'].get(by, {}).get('unit', ''))}, and faces"
+            panels.append(Panel(title, x_title, "bars", (bars,)))
+    return panels
 
-    def panel(title: str, task: str, key: str, factor: float, error: str | None = None) -> Panel:
-        values = [None if (v := band.get(key)) is None else factor * v for band in bands]
-        spread = [float(band[error]) for band in bands] if error else None
-        bars = Series(task, _TASKS[task], names, values, spread)
-        return Panel(title, "true age in years, and faces", "bars", (bars,))
 
-    panels = [
-        panel("Age error ± its deviation, years", "age", "age_mae", 1, "age_sd"),
-        panel("Gender accuracy in %", "gender", "gender_accuracy", 100),
-        panel("Emotion accuracy in %", "emotion", "emotion_accuracy", 100),
-    ]
-    return [one for one in panels if any(v is not None for v in one.series[0].y)]
+def task_color(index: int) -> str:
+    """The colour of the task that stands at an index of its network's."""
+    return _TASKS[index % len(_TASKS)]
 
 
-def to_plotly(panels: Sequence[Panel], columns: int = 3) -> go.Figure:
+def _title(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
+def _in(unit: str) -> str:
+    return f" in {unit}" if unit else ""
+
+
+def to_plotly(panels: Sequence[Panel], columns: int = 3) -> "go.Figure":
     """The panels as one interactive figure."""
-    columns = min(columns, len(panels))
-    rows = -(-len(panels) // columns)
+    import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
+
+    columns, rows = _layout(panels, columns)
     figure = make_subplots(
         rows,
         columns,
@@ -139,7 +168,7 @@ def to_plotly(panels: Sequence[Panel], columns: int = 3) -> go.Figure:
         figure.update_yaxes(type="log" if panel.logarithmic else "linear", **place)
     figure.update_layout(
         template="simple_white",
-        font={"family": FONT, "size": 13, "color": _INK},
+        font={"family": _FONT, "size": 13, "color": _INK},
         height=340 * rows + 60,
         margin={"l": 50, "r": 20, "t": 60, "b": 50},
         hovermode="x unified",
@@ -148,6 +177,14 @@ def to_plotly(panels: Sequence[Panel], columns: int = 3) -> go.Figure:
     figure.update_xaxes(gridcolor=_GRID)
     figure.update_yaxes(gridcolor=_GRID, showgrid=True)
     return figure
+
+
+def _layout(panels: Sequence[Panel], columns: int) -> tuple[int, int]:
+    """Columns and rows; raises ValueError where there is nothing to draw."""
+    if not panels:
+        raise ValueError("There is nothing to draw.")
+    columns = min(columns, len(panels))
+    return columns, -(-len(panels) // columns)
 
 
 def save_html(panels: Sequence[Panel], path: Path) -> None:
@@ -160,8 +197,7 @@ def save_png(panels: Sequence[Panel], path: Path, columns: int = 3) -> None:
     # Not Plotly: its pictures need a browser, which a training machine rarely has.
     from matplotlib.figure import Figure
 
-    columns = min(columns, len(panels))
-    rows = -(-len(panels) // columns)
+    columns, rows = _layout(panels, columns)
     figure = Figure(figsize=(4.4 * columns, 3.3 * rows), dpi=110, layout="constrained")
     figure.set_facecolor("white")
     for index, panel in enumerate(panels):

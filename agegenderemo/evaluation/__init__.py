@@ -1,0 +1,2 @@
+"""Measures networks: metrics, groups, calibration, plots. It fills what `agegenderemo.report`
+prints."""

@@ -1,0 +1,163 @@
+"""The record of what was measured on one set, and what is read off it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from agegenderemo.tasks import Kind
+
+SETS = {"utkface": "UTKFace", "ferplus": "FER+", "fairface": "FairFace", "ffhq": "FFHQ-Features"}
+"""How a data set is written, in the order to show them; another one goes by its own name."""
+
+_SPLITS = {"val": "validation slice"}
+
+LEVEL = 0.8
+"""Share of faces whose true value an interval is meant to hold."""
+
+ADULT = 20  # years
+RACE, ADULT_RACE = "race", f"race, from {ADULT} years"
+"""Groupings that `largest_disparity` compares: the test sets hold more small children of some races
+than of others, and small children are mistaken most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The figures of one data set, as plain JSON types; what was not measured is absent.
+
+    ``data`` and ``split`` say of what, ``n`` of how many faces. ``tasks`` maps the name of a task
+    to its ``kind`` and figures: of a regression ``mae`` and ``sd`` (of the absolute error) in
+    ``unit``, ``band_accuracy`` where labels are intervals, ``coverage`` and ``width`` of the
+    predicted interval; of a binary task ``accuracy``; of a categorical one ``accuracy_majority``
+    and ``accuracy_argmax``, the faces that each counts (``n_majority``, ``n_argmax``) and
+    ``confusion``, true class by row; of both ``calibration_error``, ``confident_share`` and
+    ``selective_accuracy``. ``adults``, ``bands`` (by true age) and ``groups`` hold ``tasks`` of
+    their own; those of a group are ``[value, low, high]``. ``pipeline`` compares whole ``pictures``
+    and prepared ``crops``.
+
+    Raises ValueError for figures that are no such record.
+    """
+
+    figures: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        missing = {"data", "split", "n", "tasks"} - set(self.figures)
+        if missing:
+            raise ValueError(f"a record of figures lacks {', '.join(sorted(missing))}")
+        for name, own in self.tasks.items():
+            if own.get("kind") not in get_args(Kind):
+                raise ValueError(f"the figures of {name!r} do not say what kind of task it is")
+
+    @property
+    def tasks(self) -> dict[str, dict[str, Any]]:
+        """Figures by the name of the task."""
+        return dict(self.figures["tasks"])
+
+    @property
+    def where(self) -> str:
+        """Data set and split, as tables name them."""
+        data, split = self.figures["data"], self.figures["split"]
+        return f"{SETS.get(data, data)}, {_SPLITS.get(split, split)}"
+
+    @property
+    def groups(self) -> list[dict[str, Any]]:
+        """Figures by group, or none."""
+        return self.figures.get("groups") or []
+
+    @property
+    def bands(self) -> list[dict[str, Any]]:
+        """Figures by band of true age, or none."""
+        return self.figures.get("bands") or []
+
+    def unit(self, task: str) -> str:
+        """The unit of a task, empty where it has none."""
+        return str(self.tasks.get(task, {}).get("unit", ""))
+
+    def read(self, path: Sequence[str | int]) -> float | None:
+        """The figure at a path of keys and indices; None where any part of it is absent.
+
+        ``("disparity", TASK)`` is the largest between races, ``("coverage_off", TASK)`` how far the
+        coverage of the worst band, by true or by predicted value, is from `LEVEL`.
+        """
+        value: Any = {
+            **self.figures,
+            "disparity": self._disparities(),
+            "coverage_off": self._coverage_off(),
+        }
+        for step in path:
+            try:
+                value = value[step]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return float(value)
+
+    def _disparities(self) -> dict[str, float]:
+        found = {name: largest_disparity(self.groups, name) for name in self.tasks}
+        return {name: float(own["disparity"]) for name, own in found.items() if own}
+
+    def _coverage_off(self) -> dict[str, float]:
+        off: dict[str, float] = {}
+        for band in self.bands:
+            for name, own in band["tasks"].items():
+                for key in ("coverage", "coverage_predicted"):
+                    if key in own:
+                        off[name] = max(off.get(name, 0.0), abs(own[key] - LEVEL))
+        return off
+
+
+def flat(figures: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """Figures of all tasks under one name each, ``PREFIX_TASK_KEY``, as columns of a table.
+
+    >>> flat({"tasks": {"height": {"kind": "regression", "unit": "cm", "mae": 2.5}}}, "val")
+    {'val_height_mae': 2.5}
+    """
+    before = f"{prefix}_" if prefix else ""
+    return {
+        f"{before}{name}_{key}": value
+        for name, own in figures["tasks"].items()
+        for key, value in own.items()
+        if isinstance(value, float)
+    }
+
+
+def largest_disparity(
+    groups: Sequence[Mapping[str, Any]], task: str, by: str = RACE
+) -> dict[str, Any] | None:
+    """The best and the worst group by the accuracy of a task, and the disparity between them in
+    [0, 1]; None with fewer than two groups."""
+    known = [
+        (own["accuracy"][0], group["group"])
+        for group in groups
+        if group["by"] == by and (own := group["tasks"].get(task, {})).get("accuracy")
+    ]
+    if len(known) < 2:
+        return None
+    known.sort(key=lambda pair: float(pair[0]))
+    (low, worst), (high, best) = known[0], known[-1]
+    return {"worst": worst, "best": best, "disparity": high - low}
+
+
+def disparities(report: Report, by: str = RACE) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The largest disparity of each task that has one."""
+    for name in report.tasks:
+        if found := largest_disparity(report.groups, name, by):
+            yield name, found
+
+
+def share(value: float | None) -> str:
+    """A share in percent; nothing for None."""
+    return "" if value is None else f"{100 * value:.1f} %"
+
+
+def amount(value: float, unit: str) -> str:
+    """A number with its unit, where it has one."""
+    return f"{value:.2f} {unit}".rstrip()
+
+
+def error(own: Mapping[str, Any], unit: str) -> str:
+    """The mean absolute error, and its deviation where that is known, or how often the band is
+    right; else nothing."""
+    if "mae" in own:
+        return (f"{own['mae']:.2f} ± " if "sd" in own else "") + amount(
+            own.get("sd", own["mae"]), unit
+        )
+    return f"right band {share(own['band_accuracy'])}" if "band_accuracy" in own else ""

@@ -1,0 +1,118 @@
+"""The whole record of one set as text for a terminal."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from agegenderemo.report.record import (
+    ADULT_RACE,
+    RACE,
+    Report,
+    amount,
+    disparities,
+    error,
+    flat,
+)
+
+_IN_UNITS = ("mae", "sd", "width")
+
+
+def print_text(figures: Mapping[str, Any]) -> str:
+    """Everything that was measured of one set, line by line; raises ValueError for what is no
+    record of figures."""
+    report = Report(figures)
+    lines = [_head(report)]
+    lines += (f"  {key:28} {text}" for key, text in _figures(report, report.tasks).items())
+    lines += _slices(report)
+    if "pipeline" in figures:
+        lines += _pipeline(report, figures["pipeline"])
+    lines += _groups(report)
+    for name, own in report.tasks.items():
+        if "confusion" in own:
+            lines += [f"  {name}, true by row, said by column", *_confusion(own)]
+    if "validation" in figures:
+        lines.append(print_text({"data": figures["data"], "split": "val", **figures["validation"]}))
+    return "\n".join(lines)
+
+
+def _head(report: Report) -> str:
+    figures = report.figures
+    head = f"{figures['data']} {figures['split']}: {figures['n']:,} faces"
+    if "training_faces" in figures:
+        head += (
+            f", of which this network was trained on {figures['training_faces']:,}; "
+            "the validation figures are the ones to trust"
+        )
+    return head
+
+
+def _figures(report: Report, tasks: Mapping[str, Any]) -> dict[str, str]:
+    """Figures of tasks as text, by flat names."""
+    units = {
+        f"{name}_{key}": report.unit(name)
+        for name, own in report.tasks.items()
+        for key in _IN_UNITS
+        if own["kind"] == "regression"
+    }
+    return {
+        key: amount(value, units[key]) if key in units else f"{value:.2%}"
+        for key, value in flat({"tasks": tasks}).items()
+    }
+
+
+def _slices(report: Report) -> Iterator[str]:
+    if adults := report.figures.get("adults"):
+        yield f"  21 to 60 n {adults['n']:,}{_cells(report, adults['tasks'])}"
+    for band in report.bands:
+        if band["n"]:
+            yield f"  {band['band']:>8} n {band['n']:6,}{_cells(report, band['tasks'])}"
+
+
+def _cells(report: Report, tasks: Mapping[str, Any]) -> str:
+    cells = ""
+    for name, own in tasks.items():
+        if "accuracy" in own:
+            cells += f"  {name} {own['accuracy']:6.1%}"
+        elif text := error(own, report.unit(name)):
+            cells += f"  {name} {text}"
+        if "coverage" in own:
+            cells += f"  interval holds {own['coverage']:6.1%}"
+    return cells
+
+
+def _pipeline(report: Report, own: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        f"  whole pictures ({own['missed']:,} of {own['n']:,} without a face found) and prepared "
+        "crops of the same faces"
+    )
+    pictures, crops = (_figures(report, own[side]["tasks"]) for side in ("pictures", "crops"))
+    for key, value in pictures.items():
+        yield f"  {key:28} {value:>12} {crops[key]:>12}"
+
+
+def _groups(report: Report) -> Iterator[str]:
+    if report.groups:
+        yield "  groups, with 95 % bootstrap intervals"
+    for group in report.groups:
+        line = f"  {group['by']:>19} {group['group']:<16} n {group['n']:6,}"
+        for name, own in group["tasks"].items():
+            if "mae" in own:
+                value, low, high = own["mae"]
+                line += f"  {name} MAE {value:5.2f} ({low:.2f} to {high:.2f})"
+            if "accuracy" in own:
+                value, low, high = own["accuracy"]
+                line += f"  {name} {value:6.1%} ({low:.1%} to {high:.1%})"
+        yield line
+    for by in (RACE, ADULT_RACE):
+        for name, found in disparities(report, by):
+            yield (
+                f"  largest disparity in {name} accuracy by {by}: "
+                f"{100 * found['disparity']:.1f} points, {found['worst']} the worst, "
+                f"{found['best']} the best"
+            )
+
+
+def _confusion(own: Mapping[str, Any]) -> Iterator[str]:
+    names = [name[:9] for name in own["classes"]]
+    yield " " * 12 + "".join(f"{name:>10}" for name in names)
+    for name, row in zip(names, own["confusion"], strict=True):
+        yield f"  {name:>10}" + "".join(f"{n:10,}" for n in row)

@@ -1,0 +1,244 @@
+"""The record of measured figures, its tables and its text, and the pages that print them."""
+
+import csv
+import json
+import re
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agegenderemo.errors import CheckpointError
+from agegenderemo.report import (
+    Goal,
+    Report,
+    Table,
+    card_tables,
+    fill,
+    flat,
+    history_table,
+    load_card,
+    print_text,
+    tables,
+    update_card,
+)
+from agegenderemo.resources import default_checkpoint
+from agegenderemo.tasks import EMOTION
+
+ROOT = Path(__file__).parent.parent
+GOALS: list[dict[str, Any]] = load_card(default_checkpoint())["goals"]
+
+UTKFACE: dict[str, Any] = {
+    "data": "utkface", "split": "test", "n": 2456,
+    "tasks": {
+        "age": {"kind": "regression", "unit": "years", "mae": 5.432, "sd": 6.1, "coverage": 0.801,
+                "width": 17.25},
+        "gender": {"kind": "binary", "classes": ["female", "male"], "n": 2456, "accuracy": 0.9123,
+                   "calibration_error": 0.012, "confident_share": 0.8,
+                   "selective_accuracy": 0.98},
+    },
+    "adults": {"by": "age", "n": 1700,
+               "tasks": {"age": {"mae": 5.0, "sd": 4.0}, "gender": {"accuracy": 0.97}}},
+    "bands": [{"by": "age", "band": "0-9", "n": 293, "n_predicted": 290,
+               "tasks": {"age": {"mae": 2.0, "sd": 3.0}, "gender": {"accuracy": 0.7}}}],
+    "pipeline": {
+        "n": 2456, "missed": 2,
+        "pictures": {"tasks": {"age": {"mae": 5.5}, "gender": {"accuracy": 0.91}}},
+        "crops": {"tasks": {"age": {"mae": 5.4}, "gender": {"accuracy": 0.912}}},
+    },
+    "groups": [
+        {"by": "race", "group": "A", "n": 90,
+         "tasks": {"age": {"mae": [5, 4, 6]}, "gender": {"accuracy": [0.9, 0.8, 0.95]}}},
+        {"by": "race", "group": "B", "n": 80,
+         "tasks": {"age": {"mae": [4, 3, 5]}, "gender": {"accuracy": [0.95, 0.9, 0.99]}}},
+    ],
+}  # fmt: skip
+FERPLUS: dict[str, Any] = {
+    "data": "ferplus", "split": "test", "n": 3573,
+    "tasks": {
+        "emotion": {"kind": "categorical", "classes": list(EMOTION.classes),
+                    "accuracy_majority": 0.82, "n_majority": 3153, "accuracy_argmax": 0.79,
+                    "n_argmax": 3546, "confusion": [[3, 0, 0, 0, 1, 0, 0, 0], *[[0] * 8] * 7]},
+    },
+}  # fmt: skip
+CARD = {"goals": GOALS, "ferplus": FERPLUS, "utkface": UTKFACE}
+
+
+def test_tables_print_what_was_measured() -> None:
+    made = tables(CARD)
+    assert list(made) == [
+        "results", "goals", "bands", "emotion-classes", "confident", "utkface-groups", "pipeline",
+    ]  # fmt: skip
+    assert made["results"].head == (
+        "test set", "faces", "age, mean absolute error", "gender", "emotion, majority",
+        "emotion, argmax",
+    )  # fmt: skip
+    assert made["results"].rows[0] == (
+        "UTKFace, test", "2,456", "5.43 ± 6.10 years", "91.2 %", "", "",
+    )  # fmt: skip
+    assert made["results"].rows[1][0].endswith("ages 21 to 60")
+    assert made["results"].rows[2][4] == "82.0 % of 3,153"
+    assert made["emotion-classes"].rows[0] == ("anger", "4", "75.0 %", "100.0 %")
+    assert made["emotion-classes"].rows[1] == ("contempt", "0", "", "never said")
+    assert "holds 80.1 %" in made["bands"].note
+    assert made["confident"].rows == (
+        ("gender, UTKFace, test", "91.2 %", "80.0 %", "98.0 %", "1.2 %"),
+    )
+    assert "labelled A is right 5.0 points less often" in made["utkface-groups"].note
+    assert made["utkface-groups"].rows[0][4] == "90.0 % (80.0 to 95.0)"
+    assert made["pipeline"].rows[0][1:] == ("2,454 of 2,456", "5.50 years", "91.0 %")
+
+
+def test_goals_say_how_far_each_figure_is() -> None:
+    rows = {row[0]: row[1:] for row in tables(CARD)["goals"].rows}
+    assert rows["UTKFace, age"] == (
+        "5.43 years",
+        "missed by 0.53 years",
+        "4.90 years",
+        "4.20 years",
+    )
+    assert rows["UTKFace, gender"] == ("91.2 %", "missed by 2.3 points", "93.5 %", "96.5 %")
+    assert rows["UTKFace 21 to 60, gender"][1] == "met; 1.0 points from the aim"
+    assert rows["UTKFace 0 to 9, age"][1] == "met; 0.20 years from the aim"
+    assert rows["UTKFace, disparity between races"] == ("5.0 points", "met", "5.0 points", "")
+    assert "FairFace, gender" not in rows
+    better = deepcopy(UTKFACE)
+    better["tasks"]["age"]["mae"] = 4.2
+    assert tables({"goals": GOALS, "utkface": better})["goals"].rows[0][2] == "met, the aim too"
+    better["bands"][0]["tasks"]["age"] |= {"coverage": 0.73, "coverage_predicted": 0.82}
+    last = tables({"goals": GOALS, "utkface": better})["goals"].rows[-1]
+    assert last[2] == "missed by 1.0 points"
+
+
+def test_every_goal_of_the_shipped_card_is_measured() -> None:
+    card = load_card(default_checkpoint())
+    assert len(tables(card)["goals"].rows) == len(GOALS) == 12
+    for values in GOALS:
+        goal = Goal.from_dict(values)
+        assert Report(card[goal.data]).read(goal.path) is not None, goal.name
+
+
+def test_tasks_that_nobody_knows_have_their_columns() -> None:
+    height = {"kind": "regression", "unit": "cm", "mae": 7.5, "sd": 4.0}
+    glasses = {"kind": "binary", "classes": ["without", "with"], "n": 10, "accuracy": 0.75}
+    own = {"data": "mine", "split": "val", "n": 10, "tasks": {"height": height, "glasses": glasses}}
+    made = tables({"mine": own})
+    assert list(made) == ["results"]
+    assert made["results"].head[2:] == ("height, mean absolute error", "glasses")
+    assert made["results"].rows == (("mine, validation slice", "10", "7.50 ± 4.00 cm", "75.0 %"),)
+    assert flat(own) == {"height_mae": 7.5, "height_sd": 4.0, "glasses_accuracy": 0.75}
+    assert "height_mae                   7.50 cm" in print_text(own)
+
+
+def test_what_was_not_measured_has_no_table() -> None:
+    assert tables({}) == {}
+    assert "fairface-groups" not in tables(CARD)
+
+
+def test_a_record_of_another_shape_is_refused() -> None:
+    with pytest.raises(ValueError, match="lacks tasks"):
+        Report({"data": "a", "split": "test", "n": 1})
+    with pytest.raises(ValueError, match="what kind of task"):
+        Report({"data": "a", "split": "test", "n": 1, "tasks": {"age": {"mae": 1.0}}})
+
+
+def test_the_text_has_every_figure() -> None:
+    text = print_text(UTKFACE | {"training_faces": 12345, "validation": {"n": 7, "tasks": {}}})
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert lines[0].startswith("utkface test: 2,456 faces, of which this network was trained on 12")
+    for line in (
+        "age_mae 5.43 years",
+        "age_coverage 80.10%",
+        "gender_selective_accuracy 98.00%",
+        "21 to 60 n 1,700 age 5.00 ± 4.00 years gender 97.0%",
+        "0-9 n 293 age 2.00 ± 3.00 years gender 70.0%",
+        "age_mae 5.50 years 5.40 years",
+        "race A n 90 age MAE 5.00 (4.00 to 6.00) gender 90.0% (80.0% to 95.0%)",
+        "largest disparity in gender accuracy by race: 5.0 points, A the worst, B the best",
+    ):
+        assert line in lines
+    assert "whole pictures (2 of 2,456 without a face found)" in text
+    assert lines[-1] == "utkface val: 7 faces"
+    confusion = [line.split() for line in print_text(FERPLUS).splitlines()[-8:]]
+    assert confusion[0] == ["anger", "3", "0", "0", "0", "1", "0", "0", "0"]
+    assert [row[0] for row in confusion] == [name[:9] for name in EMOTION.classes]
+
+
+def test_tables_print_as_markdown_and_as_text() -> None:
+    table = Table("Title", ("a", "long head"), (("1", "2"), ("three", "")), "A note.")
+    assert (
+        table.markdown() == "| a | long head |\n| --- | --- |\n| 1 | 2 |\n| three |  |\n\nA note.\n"
+    )
+    assert table.text() == "Title\n  a      long head\n  1      2\n  three\nA note."
+    assert Table("t", ("a", "b"), (("", "1"),)).without_empty_columns().head == ("b",)
+    with pytest.raises(ValueError, match="2 cells"):
+        Table("t", ("a", "b"), (("1",),))
+
+
+def test_pages_are_filled_between_markers() -> None:
+    page = "before\n<!-- table bands -->\nold\n<!-- end -->\nafter\n"
+    made = tables(CARD)
+    once = fill(page, made)
+    assert once.startswith("before\n<!-- table bands -->\n| age |")
+    assert once.endswith("average.\n<!-- end -->\nafter\n")
+    assert fill(once, made) == once
+    with pytest.raises(CheckpointError, match="no figures for the table 'nothing'"):
+        fill("<!-- table nothing -->\n<!-- end -->\n", made)
+
+
+def test_a_card_keeps_the_figures_of_other_sets(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    assert load_card(path) == {}
+    (tmp_path / "a.json").write_text(json.dumps({"goals": GOALS, "fairface": {"age_mae": 1.0}}))
+    update_card(path, "utkface", UTKFACE)  # FairFace was measured by 0.1: it is left out
+    update_card(path, "ferplus", FERPLUS)
+    assert load_card(path) == CARD
+    assert json.loads((tmp_path / "a.json").read_text()) == CARD
+    (tmp_path / "a.json").write_text("[1")
+    with pytest.raises(CheckpointError, match="is damaged"):
+        load_card(path)
+
+
+ROW = {
+    "epoch": "1", "size": "64", "train_total": "6.1234", "train_age_mae": "7.0",
+    "utkface_age_mae": "5.6", "utkface_age_sd": "5.0", "utkface_gender_accuracy": "0.9",
+    "ferplus_emotion_accuracy_majority": "0.8", "fairface_age_band_accuracy": "0.5",
+    "fairface_gender_accuracy": "0.85", "val_gender_accuracy": "0.7", "seconds": "910.1",
+}  # fmt: skip
+
+
+def test_a_history_has_a_row_an_epoch(tmp_path: Path) -> None:
+    table = history_table([ROW, ROW | {"seconds": "14.5"}])
+    assert table.head[3:] == (
+        "UTKFace age MAE", "UTKFace gender", "FER+ emotion majority", "FairFace gender", "minutes",
+    )  # fmt: skip
+    assert table.rows == (
+        ("1", "64", "6.12", "5.60", "90.0 %", "80.0 %", "85.0 %", "15"),
+        ("1", "64", "6.12", "5.60", "90.0 %", "80.0 %", "85.0 %", "0.2"),
+    )
+    assert history_table([]).rows == ()
+    for name in ("history", "history-before"):
+        with (tmp_path / f"a.{name}.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(ROW))
+            writer.writeheader()
+            writer.writerow(ROW)
+    made = card_tables(tmp_path / "a.safetensors")
+    assert set(made) == {"history", "history-before"}
+    assert made["history"].rows == table.rows[:1]
+
+
+def test_the_runs_before_are_told_as_their_histories_end() -> None:
+    """The card's table of the runs that are not shipped, against what they wrote."""
+    page = (ROOT / "checkpoints" / "README.md").read_text(encoding="utf-8")
+    row = re.compile(r"^\| \[(.+?)\]\(\.\./docs/histories/.+?\) (\|.+)\|$", re.MULTILINE)
+    told = dict(row.findall(page))
+    histories = sorted((ROOT / "docs" / "histories").glob("*.csv"))
+    assert set(told) == {path.stem for path in histories}
+    assert len(told) == 9
+    for path in histories:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        table = history_table(rows)
+        cells = [cell.strip() for cell in told[path.stem].strip("|").split("|")]
+        assert cells == [str(len(rows)), *table.rows[-1][1:-1]]
