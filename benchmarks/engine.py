@@ -18,20 +18,23 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from agegenderemo.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
-from agegenderemo.export import onnx_engine
+from agegenderemo.inference.backends import OnnxBackend
+from agegenderemo.inference.graph import read_graph
+from agegenderemo.models.checkpoint import load_checkpoint
+from agegenderemo.resources import default_checkpoint
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, default=DEFAULT_CHECKPOINT)
+    parser.add_argument("--checkpoint", type=Path, default=default_checkpoint())
     parser.add_argument("--runs", type=int, default=200)
     args = parser.parse_args()
     torch.set_num_threads(1)
     checkpoint = load_checkpoint(args.checkpoint)
     model = checkpoint.model.to(memory_format=torch.channels_last)
-    size = checkpoint.input.size
-    engine = onnx_engine(model, checkpoint.input)
+    size = checkpoint.info.input.size
+    info, graph, weights = read_graph(args.checkpoint)
+    engine = OnnxBackend(graph, info, weights)
     model.eval()
     speed = _matrix_speed()
     print(f"One thread, {size}×{size} pixels, medians of {args.runs}; "
@@ -41,10 +44,11 @@ def main() -> None:
     for count in (1, 4):
         faces = torch.randn(count, 3, size, size)
         work = _flops(model, faces)
+        array = faces.numpy()
         last = faces.contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
             # In turns, so that what else the machine does falls on both.
-            ours, theirs = _in_turns(lambda: engine(faces), lambda: model(last), args.runs)  # noqa: B023
+            ours, theirs = _in_turns(lambda: engine(array), lambda: model(last), args.runs)  # noqa: B023
         print(
             f"| {count} | {work / 1e9:.2f} | {1000 * work / speed:.1f} ms | {1000 * ours:.1f} ms "
             f"| {1000 * theirs:.1f} ms | {theirs / ours:.2f} |"

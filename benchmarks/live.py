@@ -7,8 +7,6 @@ are medians over several runs. Prints Markdown tables.
 """
 
 import argparse
-import base64
-import io
 import os
 import statistics
 import subprocess
@@ -24,26 +22,20 @@ from typing import Any
 
 import httpx
 import numpy as np
-import torch
-from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from browser import CHROMIUM, FLAGS, App, free_port, running_app
+from films import jpeg, write_film
 
-from agegenderemo.analyzer import Analyzer
-from agegenderemo.dataset import CROP_SIZE
-from agegenderemo.detection.align import align
-from agegenderemo.detection.mtcnn import FaceDetector
-from agegenderemo.detection.quality import measure_quality
-from agegenderemo.images import RGBImage
-from agegenderemo.tracking import Tracks, look_of
+from agegenderemo import Analyzer
+from agegenderemo.imaging.quality import measure_quality
+from agegenderemo.inference.tracks import appearance_embedding
+from agegenderemo.types import RGBImage
 from agegenderemo.web.live import decode_frame
 
 ROOT = Path(__file__).resolve().parents[1]
-FACE = (130, 0, 330, 240)  # of the astronaut: her face with some air
-PANEL = 30  # frames of a film, at 30 a second
 
 # Times what the page does, by wrapping the browser's functions that it calls; in ms.
 STOPWATCH = """(() => {
@@ -112,8 +104,8 @@ def main() -> None:
         sys.exit("Chromium is not installed.")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        films = {count: _film(folder / f"{count}.y4m", count) for count in (1, 4)}
-        fast = _film(folder / "fast.y4m", 1, rate=60)
+        films = {count: write_film(folder / f"{count}.y4m", count) for count in (1, 4)}
+        fast = write_film(folder / "fast.y4m", 1, rate=60)
         _stages()
         _start_up(folder)
         _end_to_end(folder, films, args.runs, args.seconds)
@@ -121,68 +113,34 @@ def main() -> None:
         _load(folder, args.viewers, args.frames)
 
 
-# ------------------------------------------------------------------ films
-
-
-def _picture(count: int, shift: float) -> Image.Image:
-    """640×480 with one large face, or with several smaller ones, moved right by some pixels."""
-    face = Image.open(ROOT / "examples" / "astronaut.jpg").convert("RGB").crop(FACE)
-    canvas = Image.new("RGB", (640, 480), (140, 140, 140))
-    if count == 1:
-        canvas.paste(face.resize((360, 432)), (round(120 + shift), 30))
-    for index in range(count if count > 1 else 0):
-        canvas.paste(face.resize((180, 216)), (
-            round(60 + 320 * (index % 2) + shift), 15 + 235 * (index // 2)
-        ))  # fmt: skip
-    return canvas
-
-
-def _film(path: Path, count: int, rate: int = 30) -> Path:
-    """A y4m film for Chromium's fake camera: the faces go to and fro."""
-    with path.open("wb") as film:
-        film.write(b"YUV4MPEG2 W640 H480 F%d:1 Ip A1:1 C420jpeg\n" % rate)
-        for i in range(PANEL):
-            frame = _picture(count, 40 * np.sin(2 * np.pi * i / PANEL)).convert("YCbCr")
-            y, cb, cr = (np.asarray(channel) for channel in frame.split())
-            film.write(b"FRAME\n" + y.tobytes() + cb[::2, ::2].tobytes() + cr[::2, ::2].tobytes())
-    return path
-
-
-def _jpeg(count: int, shift: float = 0.0) -> str:
-    stream = io.BytesIO()
-    _picture(count, shift).save(stream, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
-
-
 # ------------------------------------------------------------------ stages
 
 
 def _stages() -> None:
     """Where the server's time goes, part by part, on one thread."""
-    torch.set_num_threads(1)
-    analyzer, detector = Analyzer.from_checkpoint(), FaceDetector()
+    analyzer = Analyzer.from_checkpoint()
+    detector, template = analyzer.detector, analyzer.info.input.template
     print("\n| one thread, ms | 1 face | 4 faces |\n| --- | --- | --- |")
     table: dict[str, list[float]] = {}
     for count in (1, 4):
-        data = _jpeg(count)
+        data = jpeg(count)
         frame: RGBImage = decode_frame(data)
         found = detector.detect(frame, min_face_size=30, max_side=320)
         assert len(found) == count, f"{len(found)} faces were found instead of {count}"
         boxes = [face.box for face in found]
-        crops = [align(frame, face.landmarks, CROP_SIZE) for face in found]
-        batch = torch.from_numpy(np.stack(crops))
-        tracks, _ = analyzer.follow(frame, Tracks(), 0.0)
+        crops = analyzer.crops(frame, found)
+        followed, idle = _Clock(analyzer, 0.06), _Clock(analyzer, 0.001)
         parts: dict[str, Callable[[], object]] = {
             "decode the frame": lambda: decode_frame(data),  # noqa: B023
             "follow the faces (last MTCNN stage)": lambda: detector.refine(frame, boxes),  # noqa: B023
-            "align": lambda: [align(frame, f.landmarks, CROP_SIZE) for f in found],  # noqa: B023
-            "network, all faces": lambda: analyzer.predictor.predict(batch, mirror=False),  # noqa: B023
-            "quality and look": lambda: [
-                (measure_quality(c, f.landmarks, 640, 480), look_of(c))
+            "align": lambda: analyzer.crops(frame, found),  # noqa: B023
+            "network, all faces": lambda: analyzer.read(crops, mirror=False),  # noqa: B023
+            "quality and appearance": lambda: [
+                (measure_quality(c, f.landmarks, 640, 480, template), appearance_embedding(c))
                 for c, f in zip(crops, found, strict=True)  # noqa: B023
             ],
-            "**a followed frame, all together**": lambda: analyzer.follow(frame, tracks, 0.06),  # noqa: B023
-            "the same, nothing read": lambda: analyzer.follow(frame, tracks, 0.03),  # noqa: B023
+            "**a followed frame, all together**": lambda: followed.show(frame),  # noqa: B023
+            "the same, nothing read": lambda: idle.show(frame),  # noqa: B023
             "search of the whole frame, twice a second": lambda: detector.detect(
                 frame,  # noqa: B023
                 min_face_size=30,
@@ -193,6 +151,17 @@ def _stages() -> None:
             table.setdefault(name, []).append(1000 * _median_time(call))
     for name, times in table.items():
         print(f"| {name} | " + " | ".join(f"{t:.1f}" for t in times) + " |")
+
+
+class _Clock:
+    """A stream whose frames come at a steady rate, however long each takes."""
+
+    def __init__(self, analyzer: Analyzer, step: float) -> None:
+        self._tracker, self._step, self._time = analyzer.tracker(), step, 0.0
+
+    def show(self, frame: RGBImage) -> None:
+        self._tracker.update(frame, self._time)
+        self._time += self._step
 
 
 def _median_time(call: Callable[[], object], runs: int = 40) -> float:
@@ -390,7 +359,7 @@ def _resident(app: App) -> float:
 
 
 def _message(count: int, shift: float = 0.0, viewer: str = "benchmark") -> dict[str, str]:
-    return {"viewer": viewer, "frame": _jpeg(count, shift)}
+    return {"viewer": viewer, "frame": jpeg(count, shift)}
 
 
 def _poster(app: App) -> Callable[[dict[str, str]], dict[str, Any]]:

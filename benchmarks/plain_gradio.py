@@ -12,29 +12,33 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from agegenderemo.analyzer import Analyzer
-from agegenderemo.charts import emotion_figure
-from agegenderemo.drawing import annotate
-from agegenderemo.tracking import Tracks
+from agegenderemo import Analyzer, FaceTracker
+from agegenderemo.imaging.draw import annotate
+from agegenderemo.web.charts import class_figure
 
 
 def main() -> None:
     analyzer = Analyzer.from_checkpoint()
 
     def read(
-        frame: NDArray[np.uint8] | None, tracks: Tracks
-    ) -> tuple[NDArray[np.uint8] | None, go.Figure | None, Tracks]:
+        frame: NDArray[np.uint8] | None, tracker: FaceTracker | None
+    ) -> tuple[NDArray[np.uint8] | None, go.Figure | None, FaceTracker | None]:
         if frame is None:
-            return None, None, tracks
-        tracks, people = analyzer.follow(frame, tracks, time.monotonic())
-        faces = [face for _, face in people]
-        return annotate(frame, faces), emotion_figure(faces[0]) if faces else None, tracks
+            return None, None, tracker
+        tracker = tracker or analyzer.tracker()
+        faces = [one.face for one in tracker.update(frame, time.monotonic())]
+        chart = class_figure(faces[0], analyzer.tasks) if faces else None
+        return annotate(frame, faces), chart, tracker
 
     with gr.Blocks(analytics_enabled=False) as demo:
         camera = gr.Image(sources=["webcam"], streaming=True, type="numpy", elem_id="camera")
-        picture, chart, tracks = gr.Image(elem_id="answer"), gr.Plot(), gr.State(Tracks())
+        picture, chart, tracker = gr.Image(elem_id="answer"), gr.Plot(), gr.State(None)
         camera.stream(
-            read, [camera, tracks], [picture, chart, tracks], stream_every=0.03, concurrency_limit=1
+            read,
+            [camera, tracker],
+            [picture, chart, tracker],
+            stream_every=0.03,
+            concurrency_limit=1,
         )
     demo.launch()
 

@@ -36,9 +36,11 @@ def free_port() -> int:
 
 
 class App:
-    """``python app.py`` on a port of its own; it can be stopped and started again there."""
+    """``python app.py`` with some options on a port of its own; it can be stopped and started
+    again there."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.options = options
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
         self.temporary = folder / "temporary"
@@ -54,7 +56,11 @@ class App:
         }
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log
+                [sys.executable, "app.py", *self.options],
+                cwd=ROOT,
+                env=environment,
+                stdout=log,
+                stderr=log,
             )
         end = time.monotonic() + timeout
         while time.monotonic() < end:
@@ -86,8 +92,8 @@ class App:
 
 
 @contextmanager
-def running_app(folder: Path) -> Iterator[App]:
-    app = App(folder)
+def running_app(folder: Path, *options: str) -> Iterator[App]:
+    app = App(folder, *options)
     try:
         app.start()
         yield app

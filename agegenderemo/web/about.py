@@ -1,44 +1,54 @@
 """About: what the model is, how well it does, where it fails, and what happens to a picture."""
 
 import re
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
 import gradio as gr
 
-from agegenderemo.analyzer import Analyzer
-from agegenderemo.tables import tables
+from agegenderemo.inference.analyzer import Analyzer
+from agegenderemo.report import SETS, tables
+from agegenderemo.tasks import TaskSpec
+from agegenderemo.tasks.cautions import cautions, not_facts
+from agegenderemo.web.cards import table_html
 from agegenderemo.web.options import KEEP_SECONDS
+from agegenderemo.web.words import counted, listed
+
+_POSES = "Turned, covered, blurred or small faces, hard shadows, make-up, masks and drawings."
+_LICENCE = "Weights that were trained on such pictures are for non-commercial research."
+_FAMILIES = {
+    "agegendernet": ("an AgeGenderNet", ", a small residual network with attention"),
+    "mobilenet_v1_face": ("a MobileNet", ", a public face network"),
+}
+"""What a family of networks is called, and what it is."""
 
 
 def about_page(analyzer: Analyzer) -> None:
     """Lay out the About tab."""
-    gr.HTML(about_html(analyzer.card), apply_default_css=False, elem_id="about-page")
+    gr.HTML(
+        about_html(analyzer.card, analyzer.tasks), apply_default_css=False, elem_id="about-page"
+    )
 
 
-def about_html(card: dict[str, Any]) -> str:
+def about_html(card: Mapping[str, Any], tasks: Sequence[TaskSpec]) -> str:
     """The text of the page; every figure in it comes from the checkpoint's ``card``."""
+    weak = "\n".join(f"<li>{escape(sentence)}</li>" for sentence in (_POSES, *cautions(tasks)))
     return f"""
 <article class="about">
 <p class="lead">These are guesses about how a face <em>looks</em> in one picture. They are not facts
-about a person: not their age, not their gender, not what they feel.</p>
+about a person{_not_facts(tasks)}.</p>
 
 <h2>What it is</h2>
-<p>{_model_sentence(card)} MTCNN finds the faces, five points on each align it, and one pass of the
-network reads age, gender and eight emotions together.</p>
+<p>{_model_sentences(card)} MTCNN finds the faces, five points on each align it, and one pass of the
+network reads {escape(counted(tasks))}{" together" if len(tasks) > 1 else ""}.</p>
 
 <h2>How well it does</h2>
 {figures_html(card.get("figures") or {})}
 
 <h2>What it is bad at</h2>
 <ul>
-<li>Old people, who look too young to it, and the gender of small children.</li>
-<li>Turned, covered, blurred or small faces, hard shadows, make-up, masks and drawings.</li>
-<li>Contempt, disgust and fear: rare in its training pictures, so it misses about half of
-them or more. It learned from posed and labelled pictures what people call an expression,
-which says little about what someone feels.</li>
-<li>Gender: the data sets know two labels that strangers gave by sight. Whoever does not look the
-way those strangers expected is misread, and the error differs between groups of people.</li>
+{weak}
 </ul>
 <p>Do not use it to decide anything about anyone.</p>
 
@@ -52,7 +62,7 @@ no other host for anything.</p>
 """
 
 
-def figures_html(figures: dict[str, Any]) -> str:
+def figures_html(figures: Mapping[str, Any]) -> str:
     """The tables of the card, from the same figures; the first open, the others folded."""
     parts = []
     for index, table in enumerate(tables(figures).values()):
@@ -61,11 +71,8 @@ def figures_html(figures: dict[str, Any]) -> str:
             for row in table.rows
         )
         head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in table.head)
-        body = (
-            '<div class="table-scroll" tabindex="0"><table class="face-table">'
-            f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-            + (f"<p>{escape(table.note)}</p>" if table.note else "")
-        )
+        body = table_html(f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>")
+        body += f"<p>{escape(table.note)}</p>" if table.note else ""
         title = escape(table.title)
         parts.append(body if index == 0 else f"<details><summary>{title}</summary>{body}</details>")
     return "".join(parts) or "<p>No measured figures came with this checkpoint.</p>"
@@ -77,18 +84,39 @@ def _cell(text: str) -> str:
     return escape(re.sub(r"(?<=\d)-(?=\d)", "\N{NON-BREAKING HYPHEN}", text))
 
 
-def _model_sentence(card: dict[str, Any]) -> str:
-    name = escape(str(card.get("name", "The network")))
+def _model_sentences(card: Mapping[str, Any]) -> str:
+    name, model = escape(str(card.get("name", "The network"))), str(card.get("model", "network"))
     facts = []
-    if "parameters" in card:
+    if card.get("parameters"):
         facts.append(f"{card['parameters']:,} parameters")
     if "size" in card:
         facts.append(f"faces of {card['size']}×{card['size']} pixels")
-    listed = f" ({', '.join(facts)})" if facts else ""
+    listed_facts = f" ({', '.join(facts)})" if facts else ""
+    kind, what = _FAMILIES.get(model, (f"a network of the family {model}", ""))
     return (
-        f"The checkpoint <code>{name}</code> is an AgeGenderNet{listed}, a small residual network "
-        "with attention, trained from scratch by this project on UTKFace, FER+ and FairFace, with "
-        "a public face network as its teacher. Its weights are for non-commercial research."
+        f"The checkpoint <code>{name}</code> is {escape(kind)}{listed_facts}{what}{_training(card)}"
+    )
+
+
+def _training(card: Mapping[str, Any]) -> str:
+    """On whose faces it was trained, and whether a teacher helped, as its checkpoint says."""
+    provenance, recipe = card.get("provenance") or {}, card.get("recipe") or {}
+    sets = provenance.get("training_faces") or {}
+    if not sets:
+        return "."
+    text = f", trained on {escape(listed([SETS.get(name, name) for name in sets]))}"
+    # Checkpoints of 0.1 name them in the recipe.
+    teachers = provenance.get("teachers") or recipe.get("teachers") or ()
+    if teachers:
+        text += f", with {'another network' if len(teachers) == 1 else 'other networks'} as "
+        text += "its teacher" if len(teachers) == 1 else "its teachers"
+    return f"{text}. {_LICENCE}"
+
+
+def _not_facts(tasks: Sequence[TaskSpec]) -> str:
+    return "".join(
+        f"{'' if index else ':'}{',' if index else ''} not {what}"
+        for index, what in enumerate(not_facts(tasks))
     )
 
 

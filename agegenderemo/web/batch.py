@@ -11,10 +11,11 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from agegenderemo.analyzer import Analyzer
-from agegenderemo.drawing import annotate
-from agegenderemo.images import IMAGE_SUFFIXES, ImageError, load_image, shrink
-from agegenderemo.results import picture_record
+from agegenderemo.errors import ImageError
+from agegenderemo.imaging.draw import annotate
+from agegenderemo.imaging.load import IMAGE_SUFFIXES, load_image, shrink
+from agegenderemo.inference.analyzer import Analyzer
+from agegenderemo.results import error_record, picture_record
 from agegenderemo.web.cards import face_table, note
 from agegenderemo.web.downloads import csv_text, download_path, download_text, json_text
 
@@ -116,20 +117,21 @@ _TOO_MUCH = f"The zip unpacks to more than {MAX_TOTAL_BYTES // 2**20} MB; the re
 def analyze_items(
     analyzer: Analyzer, items: Iterator[Item], annotated: zipfile.ZipFile
 ) -> Iterator[dict[str, Any]]:
-    """One result a picture in the documented JSON shape, ``{"file", "error"}`` for a bad one.
+    """One result a picture in the documented JSON shape, one with an ``error`` for a bad
+    one.
 
     The annotated pictures go into ``annotated`` as JPEG, under names that are unique there.
     """
     for number, item in enumerate(items, start=1):
         if item.content is None:
-            yield {"file": item.name, "error": item.error}
+            yield error_record(item.name, item.error or "")
             continue
         try:
             image = load_image(item.content)
             faces = analyzer.analyze(image)
         except ImageError as error:
             sentence = str(error).replace("the image:", f"{item.name}:")
-            yield {"file": item.name, "error": sentence}
+            yield error_record(item.name, sentence)
             continue
         stream = io.BytesIO()
         drawn, _ = shrink(annotate(image, faces), MAX_JPEG_SIDE)
@@ -190,9 +192,9 @@ def _batch_shower(
         return (
             note(text),
             gr.update(visible=True),
-            face_table(results, with_file=True),
+            face_table(results, analyzer.tasks, with_file=True),
             download_text("faces.json", json_text(results)),
-            download_text("faces.csv", csv_text(results)),
+            download_text("faces.csv", csv_text(results, analyzer.tasks)),
             str(zip_path),
         )
 

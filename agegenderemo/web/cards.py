@@ -8,70 +8,64 @@ from typing import Any
 
 from PIL import Image
 
-from agegenderemo.images import RGBImage
-from agegenderemo.palette import EMOTION_COLORS
-from agegenderemo.records import Box, Face
+from agegenderemo.tasks import TaskSpec, speaks_alone
+from agegenderemo.types import Box, Face, RGBImage
+from agegenderemo.web import words
 
 CROP_SIDE = 96  # pixels of a card's picture
 _MARGIN = 0.25  # of the box's longer side, around it
 
 
-def face_cards(image: RGBImage, faces: Sequence[Face]) -> str:
-    """A button a face with its crop, age, gender and top emotion; the first one is selected."""
+def face_cards(image: RGBImage, faces: Sequence[Face], tasks: Sequence[TaskSpec]) -> str:
+    """A button a face with its crop and a line a task; the first one is selected."""
     cards = []
     for index, face in enumerate(faces):
-        color = EMOTION_COLORS[face.emotion]
+        record = face.to_dict()
         cards.append(
             f'<button type="button" class="face-card" data-face="{index}" '
             f'aria-pressed="{str(index == 0).lower()}">'
             f'<img src="{_crop_url(image, face.box)}" alt="Face {index + 1}" '
             f'width="{CROP_SIDE}" height="{CROP_SIDE}">'
-            f'<span class="face-text">'
-            f'<span class="face-age">{face.age:.0f} <small>years</small></span>'
-            f"{_range(face)}"
-            f"<span>{_perhaps(face.gender, face.attributes.gender_sure)} "
-            f"{_percent(face.gender_probability)}</span>"
-            f'<span class="face-emotion" style="--emotion:{color}">'
-            f"{_perhaps(face.emotion, face.attributes.emotion_sure)}</span>"
-            f"{_doubts(face.doubts)}"
-            "</span></button>"
+            f'<span class="face-text">{"".join(_card_line(spec, record) for spec in tasks)}'
+            f"{_flags(face.quality_flags)}</span></button>"
         )
     return f'<div class="face-cards" role="group" aria-label="Faces">{"".join(cards)}</div>'
 
 
-def face_table(results: Iterable[dict[str, Any]], *, with_file: bool = False) -> str:
+def face_table(
+    results: Iterable[dict[str, Any]], tasks: Sequence[TaskSpec], *, with_file: bool = False
+) -> str:
     """A table row a face; a picture with an error or without faces has one row that says so.
 
     ``results`` are dicts in the documented JSON shape.
     """
-    head = ["Face", "Age", "Gender", "Emotion", "Detector", "Doubts"]
+    head = ["Face", *(words.title(spec.name) for spec in tasks), "Detector", "Notes"]
+    width = len(head)
     if with_file:
         head.insert(0, "Picture")
     rows = []
     for result in results:
         file = f'<th scope="row">{escape(result["file"])}</th>' if with_file else ""
         if "error" in result:
-            rows.append(_note_row(file, "bad", escape(result["error"]), 6))
+            rows.append(_note_row(file, "bad", escape(result["error"]), width))
         elif not result["faces"]:
-            rows.append(_note_row(file, "none", "No face was found.", 6))
+            rows.append(_note_row(file, "none", "No face was found.", width))
         for number, face in enumerate(result.get("faces", ()), start=1):
-            emotion = face["emotion"]
             cells = (
                 str(number),
-                f"{face['age']:.0f}" + _years(face["age_interval"]),
-                f"{_perhaps(face['gender'], face['gender_sure'])} "
-                f"<small>{_percent(face['gender_probability'])}</small>",
-                f'<span class="face-emotion" style="--emotion:{EMOTION_COLORS[emotion]}">'
-                f"{_perhaps(emotion, face['emotion_sure'])}</span> "
-                f"<small>{_percent(face['emotions'][emotion])}</small>",
-                _percent(face["score"]),
-                ", ".join(face["doubts"]),
+                *(_cell(spec, face) for spec in tasks),
+                words.percent(face["score"]),
+                ", ".join(face["quality_flags"]),
             )
             rows.append(f"<tr>{file}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-    titles = "".join(f'<th scope="col">{title}</th>' for title in head)
+    titles = "".join(f'<th scope="col">{escape(title)}</th>' for title in head)
+    return table_html(f"<thead><tr>{titles}</tr></thead><tbody>{''.join(rows)}</tbody>")
+
+
+def table_html(content: str) -> str:
+    """A table in a frame of its own that scrolls, by keyboard too."""
     return (
-        '<div class="table-scroll" tabindex="0"><table class="face-table">'
-        f"<thead><tr>{titles}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        f'<div class="table-scroll" tabindex="0"><table class="face-table">{content}</table></div>'
     )
 
 
@@ -84,29 +78,37 @@ def _note_row(file: str, kind: str, text: str, columns: int) -> str:
     return f'<tr class="row-{kind}">{file}<td colspan="{columns}">{text}</td></tr>'
 
 
-def _range(face: Face) -> str:
-    """The years that hold four such faces in five, and their mean error."""
-    if face.age_interval is None or face.attributes.age_error is None:
+def _card_line(spec: TaskSpec, face: dict[str, Any]) -> str:
+    named = "" if speaks_alone(spec) else f"{words.title(spec.name)}: "
+    if spec.kind == "categorical":
+        return f"<span>{named}{words.label_html(spec, face)}</span>"
+    if spec.kind == "binary":
+        share = words.percent(words.probability(spec, face))
+        return f"<span>{named}{words.label_html(spec, face)} {share}</span>"
+    named = f"<small>{named}</small>" if named else ""
+    value = words.number(spec, face[spec.name])
+    unit = f" <small>{escape(spec.unit)}</small>" if spec.unit else ""
+    return f'<span class="face-number">{named}{value}{unit}</span>{_range(spec, face)}'
+
+
+def _range(spec: TaskSpec, face: dict[str, Any]) -> str:
+    """The values that hold four such faces in five, and their mean error."""
+    ends, error = words.interval(spec, face), face[f"{spec.name}_error"]
+    if not ends or error is None:
         return ""
-    low, high = face.age_interval
-    text = f"{low:.0f} to {high:.0f}, ± {face.attributes.age_error:.0f}"
-    return f'<span class="face-range">{text}</span>'
+    return f'<span class="face-range">{ends}, ± {words.number(spec, error)}</span>'
 
 
-def _years(interval: Sequence[float] | None) -> str:
-    return "" if not interval else f" <small>{interval[0]:.0f} to {interval[1]:.0f}</small>"
+def _cell(spec: TaskSpec, face: dict[str, Any]) -> str:
+    if spec.kind == "regression":
+        ends = words.interval(spec, face)
+        return words.number(spec, face[spec.name]) + (f" <small>{ends}</small>" if ends else "")
+    share = words.percent(words.probability(spec, face))
+    return f"{words.label_html(spec, face)} <small>{share}</small>"
 
 
-def _perhaps(word: str, sure: bool) -> str:
-    return word if sure else f'<span class="not-sure">not sure, perhaps {word}</span>'
-
-
-def _doubts(doubts: Sequence[str]) -> str:
-    return f'<span class="face-doubts">{", ".join(doubts)}</span>' if doubts else ""
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.0f} %"
+def _flags(flags: Sequence[str]) -> str:
+    return f'<span class="face-flags">{", ".join(flags)}</span>' if flags else ""
 
 
 def _crop_url(image: RGBImage, box: Box) -> str:

@@ -4,22 +4,23 @@ import csv
 import io
 import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from gradio.utils import get_upload_folder
 
-from agegenderemo.results import CSV_FIELDS, csv_rows
+from agegenderemo.results import csv_fields, csv_rows
+from agegenderemo.tasks import TaskSpec
 
 
-def csv_text(results: Iterable[dict[str, Any]]) -> str:
+def csv_text(results: Iterable[dict[str, Any]], tasks: Sequence[TaskSpec]) -> str:
     """A CSV line a face; a picture without faces, or with an error, has one line too."""
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, CSV_FIELDS, restval="")
+    writer = csv.DictWriter(stream, csv_fields(tasks), restval="")
     writer.writeheader()
     for result in results:
-        writer.writerows(csv_rows(result))
+        writer.writerows(csv_rows(result, tasks))
     return stream.getvalue()
 
 

@@ -3,23 +3,24 @@
 import base64
 import binascii
 import io
+import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
 from PIL import Image
 
-from agegenderemo.analyzer import Analyzer
-from agegenderemo.images import RGBImage
-from agegenderemo.labels import EMOTIONS
-from agegenderemo.palette import EMOTION_COLORS, text_on
-from agegenderemo.tracking import Tracks
+from agegenderemo.errors import AgeGenderEmoError
+from agegenderemo.inference.analyzer import Analyzer
+from agegenderemo.inference.tracker import FaceTracker
+from agegenderemo.tasks import TaskSpec
+from agegenderemo.types import RGBImage
+from agegenderemo.web import assets, words
 
 MAX_FRAME_BYTES = 300_000
 MAX_FRAME_WIDTH, MAX_FRAME_HEIGHT = 1280, 960
@@ -30,10 +31,10 @@ MAX_LEFT = 1024  # names of viewers who left, so that a late frame does not brin
 STATE_SECONDS = 60  # after which a viewer who sends nothing is forgotten
 
 _PREFIX = "data:image/jpeg;base64,"
-_HERE = Path(__file__).parent
+_SCRIPTS = ("words", "bars", "ribbon", "stage", "camera", "save", "live")
 
 
-class FrameError(ValueError):
+class FrameError(AgeGenderEmoError):
     """A frame that is refused; the message is a sentence for people. ``busy`` frames may be sent
     again."""
 
@@ -68,22 +69,23 @@ def decode_frame(data: object) -> RGBImage:
 
 
 class Viewers:
-    """The streams that are watched now: the state of each, and that it has one frame under way.
+    """The streams that are watched now: a tracker for each, and that it has one frame under way.
 
     Bounded, so that viewers who left cost nothing: the one unseen for longest makes room.
     """
 
-    def __init__(self, most: int = MAX_VIEWERS) -> None:
+    def __init__(self, new_tracker: Callable[[], FaceTracker], most: int = MAX_VIEWERS) -> None:
+        self._new_tracker = new_tracker
         self._most = most
         self._lock = threading.Lock()
-        self._tracks: OrderedDict[str, Tracks] = OrderedDict()
+        self._trackers: OrderedDict[str, FaceTracker] = OrderedDict()
         self._busy: set[str] = set()
         self._left: OrderedDict[str, None] = OrderedDict()
 
     @contextmanager
-    def turn(self, viewer: str, now: float) -> Iterator[Callable[[Tracks | None], Tracks]]:
-        """Hold a viewer's stream. The context is a function that keeps a new state, or none, and
-        returns the state that is kept.
+    def turn(self, viewer: str, now: float) -> Iterator[FaceTracker]:
+        """Hold a viewer's stream, whose tracker this is. A new one is kept when a frame was
+        followed, ``now`` is on its clock.
 
         Raises FrameError when a frame of that viewer is under way already.
         """
@@ -91,44 +93,43 @@ class Viewers:
             if viewer in self._busy:
                 raise FrameError("The last frame is still being read.", busy=True)
             self._busy.add(viewer)
-            for name, tracks in list(self._tracks.items()):
-                if now - tracks.last_seen() > STATE_SECONDS and name not in self._busy:
-                    del self._tracks[name]
-
-        def keep(fresh: Tracks | None) -> Tracks:
-            with self._lock:
-                if fresh is not None and viewer not in self._left:
-                    self._tracks[viewer] = fresh
-                    self._tracks.move_to_end(viewer)
-                    while len(self._tracks) > self._most:
-                        self._tracks.popitem(last=False)
-                return self._tracks.get(viewer, Tracks())
-
+            for name, tracker in list(self._trackers.items()):
+                if name not in self._busy and now - tracker.last_seen > STATE_SECONDS:
+                    del self._trackers[name]
+            tracker = self._trackers.get(viewer) or self._new_tracker()
         try:
-            yield keep
+            yield tracker
         finally:
             with self._lock:
                 self._busy.discard(viewer)
+                if viewer not in self._left and math.isfinite(tracker.last_seen):
+                    self._keep(viewer, tracker)
+
+    def _keep(self, viewer: str, tracker: FaceTracker) -> None:
+        self._trackers[viewer] = tracker
+        self._trackers.move_to_end(viewer)
+        while len(self._trackers) > self._most:
+            self._trackers.popitem(last=False)
 
     def leave(self, viewer: str) -> None:
         """Forget a viewer, who closed the page or stopped the camera. Frames of that name that
         are under way, or arrive after this, are answered and not remembered."""
         with self._lock:
-            self._tracks.pop(viewer, None)
+            self._trackers.pop(viewer, None)
             self._left[viewer] = None
             while len(self._left) > MAX_LEFT:
                 self._left.popitem(last=False)
 
     def __len__(self) -> int:
-        return len(self._tracks)
+        return len(self._trackers)
 
 
-def frame_reader(analyzer: Analyzer, viewers: Viewers) -> Callable[[object], dict[str, Any]]:
+def frame_reader(viewers: Viewers) -> Callable[[object], dict[str, Any]]:
     """The function behind the Live page.
 
     A message ``{"viewer": name, "frame": JPEG data URL}`` in, ``{"width", "height", "ms",
-    "faces"}`` out, each face with the ``person`` that it is. A message without a frame says that
-    the viewer left. A refused frame, or one that finds all places taken, gets
+    "faces"}`` out, each face with the ``track_id`` of its person. A message without a frame says
+    that the viewer left. A refused frame, or one that finds all places taken, gets
     ``{"error": sentence, "busy": bool}``. These calls do not go through gradio's queue, so they
     bound themselves.
     """
@@ -140,17 +141,16 @@ def frame_reader(analyzer: Analyzer, viewers: Viewers) -> Callable[[object], dic
             if "frame" not in parts:
                 viewers.leave(viewer)
                 return {"faces": []}
-            with viewers.turn(viewer, time.monotonic()) as keep:
+            with viewers.turn(viewer, time.monotonic()) as tracker:
                 if not places.acquire(timeout=WAIT_SECONDS):
                     raise FrameError("The server is busy with other viewers.", busy=True)
                 try:
                     frame = decode_frame(parts["frame"])
                     start = time.perf_counter()
-                    tracks, people = analyzer.follow(frame, keep(None), time.monotonic())
+                    tracked = tracker.update(frame, time.monotonic())
                     spent = 1000 * (time.perf_counter() - start)
                 finally:
                     places.release()
-                keep(tracks)
         except FrameError as error:
             return {"error": str(error), "busy": error.busy}
         height, width = frame.shape[:2]
@@ -158,7 +158,7 @@ def frame_reader(analyzer: Analyzer, viewers: Viewers) -> Callable[[object], dic
             "width": width,
             "height": height,
             "ms": round(spent, 1),
-            "faces": [{"person": number, **face.to_dict()} for number, face in people],
+            "faces": [{"track_id": one.track_id, **one.face.to_dict()} for one in tracked],
         }
 
     return read_frame
@@ -175,21 +175,23 @@ def _parts(message: object) -> tuple[str, dict[str, Any]]:
 def live_page(analyzer: Analyzer) -> None:
     """Lay out the Live tab."""
     gr.HTML(
-        html_template=_template(),
-        js_on_load=(_HERE / "live.js").read_text(encoding="utf-8"),
-        server_functions=[frame_reader(analyzer, Viewers())],
+        html_template=live_html(analyzer.tasks),
+        js_on_load=assets.script(*_SCRIPTS),
+        server_functions=[frame_reader(Viewers(analyzer.tracker))],
         apply_default_css=False,
         elem_id="live-page",
     )
 
 
-def _template() -> str:
-    bars = "".join(
-        f'<li class="bar" data-emotion="{name}"><span class="bar-name">{name}</span>'
-        f'<span class="bar-track"><span class="bar-fill" '
-        f'style="background-color:{color};color:{text_on(color)}"></span></span>'
-        '<span class="bar-value">0 %</span></li>'
-        for name, color in ((name, EMOTION_COLORS[name]) for name in EMOTIONS)
-    )
-    html = (_HERE / "live.html").read_text(encoding="utf-8")
-    return html.replace("<!-- bars -->", bars)
+def live_html(tasks: Sequence[TaskSpec]) -> str:
+    """The page before its script runs, which finds the tasks in it."""
+    bars = ", each with its own bars" if words.categorical(tasks) else ""
+    parts = {
+        "tasks": assets.tasks_attribute(tasks),
+        "counted": words.counted(tasks),
+        "empty": f"Faces appear here{bars}.",
+    }
+    html = assets.read("live.html")
+    for name, text in parts.items():
+        html = html.replace(f"@{name}@", text)
+    return html

@@ -1,12 +1,12 @@
 """How the page looks and how the server runs: theme, styles and launch options."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
 
+from agegenderemo.web import assets
 from agegenderemo.web.limits import LiveBodyLimit
 from agegenderemo.web.live import MAX_FRAME_BYTES
 
@@ -16,8 +16,6 @@ KEEP_SECONDS = 30 * 60
 SWEEP_SECONDS = 5 * 60
 QUEUE_SIZE = 64
 MAX_UPLOAD = "500mb"
-
-_HERE = Path(__file__).parent
 
 
 def theme() -> gr.themes.Base:
@@ -34,13 +32,13 @@ def theme() -> gr.themes.Base:
     )
 
 
-def launch_options() -> dict[str, Any]:
-    """Keyword arguments for ``Blocks.launch``; port and host stay with gradio's environment."""
-    styles = (_HERE / "style.css").read_text(encoding="utf-8")
+def launch_options(host: str | None = None, port: int | None = None) -> dict[str, Any]:
+    """Keyword arguments for ``Blocks.launch``; without a host or port, gradio's environment
+    variables and defaults count."""
     options: dict[str, Any] = {
         "theme": theme(),
-        "head": f"<style>{styles}</style>",
-        "favicon_path": _HERE / "favicon.png",
+        "head": f"<style>{assets.styles()}</style>",
+        "favicon_path": assets.FOLDER / "favicon.png",
         "footer_links": [],
         "run_history": False,
         "max_file_size": MAX_UPLOAD,
@@ -51,6 +49,10 @@ def launch_options() -> dict[str, Any]:
         "app_kwargs": {"middleware": [Middleware(LiveBodyLimit, limit=2 * MAX_FRAME_BYTES)]},
     }
     # Spaces reach the app from outside its container.
-    if "SPACE_ID" in os.environ and "GRADIO_SERVER_NAME" not in os.environ:
-        options["server_name"] = "0.0.0.0"
+    if host is None and "SPACE_ID" in os.environ and "GRADIO_SERVER_NAME" not in os.environ:
+        host = "0.0.0.0"
+    if host is not None:
+        options["server_name"] = host
+    if port is not None:
+        options["server_port"] = port
     return options

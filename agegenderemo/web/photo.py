@@ -1,27 +1,30 @@
 """Photo: one picture, its faces as cards, a chart of the chosen face, and the public endpoint."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import plotly.graph_objects as go
 
-from agegenderemo.analyzer import Analyzer
-from agegenderemo.charts import emotion_figure
-from agegenderemo.drawing import annotate
-from agegenderemo.images import ImageError, RGBImage, load_image, shrink
-from agegenderemo.records import Face
+from agegenderemo.errors import ImageError
+from agegenderemo.imaging.draw import annotate
+from agegenderemo.imaging.load import load_image, shrink
+from agegenderemo.inference.analyzer import Analyzer
+from agegenderemo.resources import resource_folder
 from agegenderemo.results import picture_record
+from agegenderemo.tasks import RegressionPrediction, TaskSpec
+from agegenderemo.types import Face, RGBImage
+from agegenderemo.web import assets, words
 from agegenderemo.web.cards import face_cards, face_table, note
+from agegenderemo.web.charts import class_figure
 from agegenderemo.web.downloads import csv_text, download_text, json_text
 from agegenderemo.web.picture_input import PictureFile
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = ("astronaut.jpg", "solvay-1927.jpg")
 MAX_SHOWN_SIDE = 2400
 """Pixels of the longer side of the annotated picture: more would only load the browser."""
 
-_HERE = Path(__file__).parent
 _HINT = "Choose a picture, paste one, or take a snapshot. Its faces appear here."
 
 
@@ -42,7 +45,7 @@ def photo_page(analyzer: Analyzer) -> None:
                 webcam_options=gr.WebcamOptions(mirror=False),
             )
             gr.Examples(
-                [str(EXAMPLES / "astronaut.jpg"), str(EXAMPLES / "solvay-1927.jpg")],
+                [str(resource_folder("examples") / name) for name in EXAMPLES],
                 picture,
                 label="Or try one of these",
                 elem_id="photo-examples",
@@ -64,11 +67,12 @@ def photo_page(analyzer: Analyzer) -> None:
         with gr.Row(elem_classes="columns"):
             with gr.Column(scale=7, min_width=300):
                 cards = gr.HTML(
-                    js_on_load=(_HERE / "cards.js").read_text(encoding="utf-8"),
+                    js_on_load=assets.script("photo"),
                     apply_default_css=False,
                     elem_id="photo-cards",
                 )
-            with gr.Column(scale=5, min_width=300):
+            charted = bool(words.categorical(analyzer.tasks))
+            with gr.Column(scale=5, min_width=300, visible=charted):
                 chart_title = gr.HTML(elem_id="photo-chart-title", apply_default_css=False)
                 chart = gr.Plot(show_label=False, container=False, elem_id="photo-chart")
         table = gr.HTML(elem_id="photo-table", apply_default_css=False)
@@ -98,7 +102,11 @@ def photo_page(analyzer: Analyzer) -> None:
         trigger_mode="always_last",
     )
     cards.click(
-        choose_face, faces, [chart_title, chart], api_visibility="private", show_progress="hidden"
+        face_chooser(analyzer.tasks),
+        faces,
+        [chart_title, chart],
+        api_visibility="private",
+        show_progress="hidden",
     )
 
     api_picture = PictureFile(label="Picture", type="filepath", visible=False)
@@ -109,6 +117,9 @@ def photo_page(analyzer: Analyzer) -> None:
         api_picture,
         api_result,
         api_name="analyze",
+        api_description=(
+            f"{words.names_of(analyzer.tasks)} of every face of a picture, the largest face first."
+        ),
         concurrency_id="analyze",
         concurrency_limit=2,
     )
@@ -123,25 +134,42 @@ def read_photo(analyzer: Analyzer, path: str) -> tuple[RGBImage, list[Face]]:
         raise gr.Error(str(error), print_exception=False) from error
 
 
-def choose_face(faces: list[Face], event: gr.EventData) -> tuple[str, go.Figure]:
-    """Title and chart of the clicked card; ``event.face`` is its index."""
-    index = event.face
-    if not isinstance(index, int) or not 0 <= index < len(faces):
-        raise gr.Error("That face is gone; choose the picture again.", print_exception=False)
-    return _chart(index, faces[index])
+def face_chooser(
+    tasks: Sequence[TaskSpec],
+) -> Callable[[list[Face], gr.EventData], tuple[str, Any]]:
+    """The function behind a click on a card: title and chart of that face."""
+
+    def choose_face(faces: list[Face], event: gr.EventData) -> tuple[str, Any]:
+        """``event.face`` is the index of the card."""
+        index = event.face
+        if not isinstance(index, int) or not 0 <= index < len(faces):
+            raise gr.Error("That face is gone; choose the picture again.", print_exception=False)
+        return _chart(index, faces[index], tasks)
+
+    return choose_face
 
 
-def _chart(index: int, face: Face) -> tuple[str, go.Figure]:
-    title = f'<h3 data-face="{index}">Face {index + 1}: emotions</h3>'
-    return title, emotion_figure(face)
+def _chart(index: int, face: Face, tasks: Sequence[TaskSpec]) -> tuple[str, Any]:
+    shown = words.categorical(tasks)
+    if not shown:
+        return "", None
+    what = words.listed([words.several(spec) for spec in shown])
+    title = f'<h3 data-face="{index}">Face {index + 1}: {escape(what)}</h3>'
+    return title, class_figure(face, tasks)
 
 
 def _legend(face: Face) -> str:
-    if face.age_interval is None:
+    """What the ranges below the numbers mean, where there are any."""
+    names = [
+        words.plain(one.spec.name)
+        for one in face.predictions.values()
+        if isinstance(one, RegressionPrediction) and one.interval
+    ]
+    if not names:
         return ""
     return (
-        " Four in five faces that look as old have an age in the range below the guess; "
-        "± is its mean error."
+        f" Four in five such faces have a true {words.listed(names)} in the range "
+        "below the guess; ± is its mean error."
     )
 
 
@@ -168,11 +196,11 @@ def _photo_shower(analyzer: Analyzer) -> Callable[[str | None], tuple[Any, ...]]
             note(f"{count}, the largest first.{_legend(faces[0])}"),
             shown,
             gr.update(visible=True),
-            face_cards(image, faces),
-            *_chart(0, faces[0]),
-            face_table([result]),
+            face_cards(image, faces, analyzer.tasks),
+            *_chart(0, faces[0], analyzer.tasks),
+            face_table([result], analyzer.tasks),
             download_text(f"{stem}.json", json_text(result)),
-            download_text(f"{stem}.csv", csv_text([result])),
+            download_text(f"{stem}.csv", csv_text([result], analyzer.tasks)),
             faces,
         )
 
@@ -181,7 +209,6 @@ def _photo_shower(analyzer: Analyzer) -> Callable[[str | None], tuple[Any, ...]]
 
 def _endpoint(analyzer: Analyzer) -> Callable[[str], dict[str, Any]]:
     def analyze(image: str) -> dict[str, Any]:
-        """Age, gender and emotions of every face of a picture, the largest face first."""
         if not image:
             raise gr.Error("No picture was sent.", print_exception=False)
         picture, faces = read_photo(analyzer, image)

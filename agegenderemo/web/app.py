@@ -1,0 +1,145 @@
+"""The demo as a whole: its pages in one place, and the server that shows them.
+
+Gradio and the network are imported when they are needed, so that a command line which only names
+the demo stays quick.
+"""
+
+import argparse
+import gc
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from html import escape
+from importlib.util import find_spec
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from agegenderemo.errors import AgeGenderEmoError, MissingExtraError
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+    from agegenderemo.inference.analyzer import Analyzer
+
+CHECKPOINT_VARIABLE = "AGEGENDEREMO_CHECKPOINT"
+
+_HEADER = """
+<header class="site-header">
+  <svg viewBox="0 0 48 48" aria-hidden="true"><path d="M4 15V10a6 6 0 0 1 6-6h5M33 4h5a6 6 0 0 1 6
+    6v5M44 33v5a6 6 0 0 1-6 6h-5M15 44h-5a6 6 0 0 1-6-6v-5M17 18v3M31 18v3M16 29q8 8 16 0"/></svg>
+  <div>
+    <h1>AgeGenderEmo</h1>
+    <p>@names@ of every face, guessed by one small network.</p>
+  </div>
+</header>
+"""
+
+
+def build_demo(analyzer: "Analyzer") -> "gr.Blocks":
+    """The page around an analyzer, which all sessions share.
+
+    Raises MissingExtraError where gradio or plotly is not installed.
+    """
+    with _extra():
+        import gradio as gr
+
+    from agegenderemo.web.about import about_page
+    from agegenderemo.web.batch import batch_page
+    from agegenderemo.web.live import live_page
+    from agegenderemo.web.options import KEEP_SECONDS, QUEUE_SIZE, SWEEP_SECONDS
+    from agegenderemo.web.photo import photo_page
+    from agegenderemo.web.words import names_of
+
+    demo: gr.Blocks = gr.Blocks(
+        title="AgeGenderEmo",
+        analytics_enabled=False,
+        delete_cache=(SWEEP_SECONDS, KEEP_SECONDS),
+    )
+    with demo:
+        header = _HEADER.replace("@names@", escape(names_of(analyzer.tasks)))
+        gr.HTML(header, apply_default_css=False)
+        with gr.Tabs(elem_id="pages"):
+            with gr.Tab("Live", id="live"):
+                live_page(analyzer)
+            with gr.Tab("Photo", id="photo"):
+                photo_page(analyzer)
+            with gr.Tab("Many photos", id="many"):
+                batch_page(analyzer)
+            with gr.Tab("About", id="about"):
+                about_page(analyzer)
+    demo.queue(max_size=QUEUE_SIZE)
+    return demo
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the demo: what `serve` takes."""
+    parser.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        default=os.environ.get(CHECKPOINT_VARIABLE),
+        help=f"the network to show; default: ${CHECKPOINT_VARIABLE}, or the shipped one",
+    )
+    parser.add_argument("--host", help="address to listen on; default: this machine only")
+    parser.add_argument(
+        "--port", type=int, help="port to listen on; default: the first free one from 7860"
+    )
+
+
+def serve(
+    checkpoint: str | os.PathLike[str] | None = None,
+    host: str | None = None,
+    port: int | None = None,
+) -> None:
+    """Serve the page until it is stopped, and leave no file behind.
+
+    Raises MissingExtraError where gradio or plotly is not installed, CheckpointError for a
+    checkpoint that cannot be used, OSError for a port that is taken.
+    """
+    # A service manager stops it with SIGTERM: end as with Ctrl+C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # gradio cleans its own folder up only when no page is open at the end.
+    with TemporaryDirectory(prefix="agegenderemo-", ignore_cleanup_errors=True) as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        # What is imported stays: looking for garbage in it, again and again, takes a fifth of the
+        # start.
+        gc.disable()
+        with _extra():
+            from agegenderemo.web.options import launch_options
+
+        from agegenderemo.inference.analyzer import Analyzer
+
+        analyzer = Analyzer.from_checkpoint(os.fspath(checkpoint) if checkpoint else None)
+        demo = build_demo(analyzer)
+        gc.freeze()  # nor is any of this ever garbage, and a search of it would hold up a frame
+        gc.enable()
+        demo.launch(**launch_options(host, port))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``app.py`` with these arguments and return the exit status: 2 where it cannot start."""
+    parser = argparse.ArgumentParser(
+        prog="app.py", description="Serve the page on this machine.", allow_abbrev=False
+    )
+    add_arguments(parser)
+    args = parser.parse_args(argv)
+    try:
+        serve(args.checkpoint, args.host, args.port)
+    except (AgeGenderEmoError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+@contextmanager
+def _extra() -> Iterator[None]:
+    """Turns the absence of the page's own packages into one sentence."""
+    try:
+        yield
+        if find_spec("plotly") is None:  # it is imported with the first chart
+            raise ModuleNotFoundError(name="plotly")
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in ("gradio", "plotly"):
+            raise
+        raise MissingExtraError("The page", "app") from error

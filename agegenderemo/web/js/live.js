@@ -1,0 +1,301 @@
+// Live page. gr.HTML runs this once with `element` (its root) and `server` (Python functions),
+// joined with the modules that it imports.
+import { fillCard, newCard } from "./bars.js";
+import {
+  FRAME_TIME,
+  NO_CAMERA_HERE,
+  cameraTrouble,
+  closeCamera,
+  grab,
+  hasCameras,
+  listCameras,
+  newFrameCanvas,
+  openCamera,
+  watchVideo,
+} from "./camera.js";
+import { Pasts, RIBBON_SECONDS } from "./ribbon.js";
+import { saveJson, savePicture } from "./save.js";
+import { drawFaces, onStage } from "./stage.js";
+import { categorical, settled } from "./words.js";
+
+const REPLY_TIMEOUT = 10000; // ms
+const RETRY_DELAY = 1000; // ms between attempts while the server is gone
+const MAX_CARDS = 8;
+const NO_FACE_AFTER = 5; // empty replies in a row before saying so
+
+const find = (id) => element.querySelector("#" + id);
+const root = find("live");
+const video = find("live-video");
+const overlay = find("live-overlay");
+const message = find("live-message");
+const status = find("live-status");
+const toggle = find("live-toggle");
+const mirror = find("live-mirror");
+const cameras = find("live-camera");
+const freezer = find("live-freeze");
+const savers = [find("live-save-picture"), find("live-save-json")];
+const list = find("live-faces");
+const template = find("live-card");
+const emptyHint = list.querySelector(".live-empty");
+const network = JSON.parse(decodeURIComponent(root.dataset.tasks)); // {tasks, plain}
+const { tasks } = network;
+const pasts = new Pasts(categorical(tasks)[0]);
+let frame = newFrameCanvas(); // the picture that was sent last
+let nextFrame = newFrameCanvas(); // the one that is sent next
+
+let viewer = ""; // our name, a new one for every start
+let stream = null;
+let run = 0; // grows with every start and stop: an older loop sees it and ends
+let slots = []; // {id, face, numbers, card}: a face keeps its slot from frame to frame
+let selected = null; // id of a slot
+let frozen = false;
+let last = null; // the reply that is shown
+let frames = 0;
+let emptyReplies = 0;
+let interval = 0; // ms, running means
+let roundTrip = 0;
+let lastReply = 0;
+
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+
+function setState(state, text) {
+  root.dataset.state = state;
+  if (message.textContent !== text) message.textContent = text; // screen readers say it once
+  message.hidden = !text;
+}
+
+// ---------------------------------------------------------------- start and stop
+
+async function start() {
+  stop();
+  const mine = ++run;
+  viewer = [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16)).join("-");
+  toggle.textContent = "Stop camera";
+  setState("starting", "Waiting for the camera…");
+  if (!hasCameras()) return fail(NO_CAMERA_HERE);
+  try {
+    const opened = await openCamera(cameras.value);
+    if (mine !== run) return closeCamera(opened);
+    stream = opened;
+    const track = stream.getVideoTracks()[0];
+    track.onended = () => mine === run && fail("The camera was disconnected. Connect it, then start again.");
+    video.srcObject = stream;
+    await video.play();
+    await listCameras(cameras, track.getSettings().deviceId);
+  } catch (error) {
+    if (mine === run) fail(cameraTrouble(error));
+    return;
+  }
+  if (mine !== run) return;
+  setState("running", "Looking for faces…");
+  readFrames(mine);
+}
+
+function stop() {
+  run += 1;
+  closeCamera(stream);
+  video.srcObject = null;
+  if (stream) leave();
+  stream = null;
+  interval = roundTrip = lastReply = emptyReplies = 0;
+  toggle.textContent = "Start camera";
+  status.textContent = "Frames are read in memory and never kept.";
+  freeze(false);
+  pasts.clear();
+  setState("idle", "The camera is off.");
+  showFaces([]);
+  overlay.width = 0; // clears it
+}
+
+// Tell the server that we left. A closing page cancels what gradio sends for us, but not a beacon.
+function leave() {
+  const { root, api_prefix, components } = window.gradio_config ?? {};
+  const page = components?.find(({ props }) => props.elem_id === "live-page");
+  if (!page) return server.read_frame({ viewer }).catch(() => {});
+  const call = { component_id: page.id, fn_name: "read_frame", session_hash: "live", data: { viewer } };
+  const body = new Blob([JSON.stringify(call)], { type: "application/json" });
+  navigator.sendBeacon(root + api_prefix + "/component_server/", body);
+}
+
+function fail(sentence) {
+  stop();
+  setState("error", sentence);
+}
+
+// ---------------------------------------------------------------- frames
+
+let fresh = false; // whether the video shows a picture that was not sent yet
+let wake = null;
+let sent = 0; // when the picture under way was sent; 0 when none is
+let ready = ""; // the picture in nextFrame as a JPEG, or nothing
+
+async function newFrame() {
+  if (!fresh) await new Promise((done) => (wake = done));
+}
+
+async function send() {
+  const data = ready || grab(video, nextFrame);
+  ready = "";
+  fresh = false;
+  [frame, nextFrame] = [nextFrame, frame];
+  sent = performance.now();
+  const reply = await Promise.race([
+    Promise.resolve(server.read_frame({ viewer, frame: data })).catch(() => undefined),
+    sleep(REPLY_TIMEOUT),
+  ]);
+  const spent = performance.now() - sent;
+  sent = 0;
+  return [reply, spent];
+}
+
+// One frame is under way at a time, so a slow server lowers the rate and nothing piles up.
+async function readFrames(mine) {
+  fresh = false;
+  ready = "";
+  watchVideo(video, () => {
+    if (mine !== run) return false;
+    fresh = true;
+    // The reply is near: encode what it will wait for.
+    if (sent && performance.now() - sent > roundTrip - FRAME_TIME) ready = grab(video, nextFrame);
+    wake?.();
+  });
+  while (mine === run) {
+    await newFrame();
+    if (mine !== run) return;
+    if (!element.isConnected) return stop();
+    if (frozen || !video.offsetParent || !video.videoWidth) {
+      ready = "";
+      await sleep(frozen ? 100 : 200); // another tab of the page may be open
+      continue;
+    }
+    const [reply, spent] = await send();
+    if (mine !== run) return;
+    if (!reply) {
+      lastReply = 0;
+      status.textContent = "Not connected";
+      setState("gone", "The server does not answer. Trying again every second…");
+      ready = "";
+      await sleep(RETRY_DELAY);
+    } else if (reply.error) {
+      setState("running", reply.error);
+      ready = "";
+      await sleep(RETRY_DELAY / 2);
+    } else {
+      accept(reply, spent);
+    }
+  }
+}
+
+function accept(reply, spent) {
+  const now = performance.now();
+  const mean = (old, value) => (old ? 0.9 * old + 0.1 * value : value);
+  roundTrip = mean(roundTrip, spent);
+  if (lastReply) interval = mean(interval, now - lastReply);
+  lastReply = now;
+  frames += 1;
+  emptyReplies = reply.faces.length ? 0 : emptyReplies + 1;
+  setState(
+    "running",
+    emptyReplies >= NO_FACE_AFTER ? "No face is seen. Look at the camera, in good light." : "",
+  );
+  last = reply;
+  freezer.hidden = false;
+  showFaces(reply.faces);
+  if (pasts.remember(reply.faces, now)) drawRibbon();
+  draw(reply.width, reply.height);
+  root.dataset.frames = frames;
+  if (interval) {
+    const count = slots.length === 1 ? "1 face" : slots.length + " faces";
+    const rate = (1000 / interval).toFixed(0) + " frames a second";
+    status.textContent = rate + " · " + roundTrip.toFixed(0) + " ms round trip · " + count;
+  }
+}
+
+// ---------------------------------------------------------------- faces
+
+// The server says who is who: a face keeps its card, and a selection stays with it.
+function showFaces(faces) {
+  const old = new Map(slots.map((slot) => [slot.id, slot]));
+  slots = faces.slice(0, MAX_CARDS).map((face) => {
+    const slot = old.get(face.track_id) ?? newSlot(face.track_id);
+    old.delete(face.track_id);
+    slot.face = face;
+    for (const task of tasks.filter(({ kind }) => kind === "regression")) {
+      slot.numbers[task.name] = settled(task, face[task.name], slot.numbers[task.name]);
+    }
+    return slot;
+  });
+  old.forEach((slot) => slot.card.remove());
+  if (!slots.some((slot) => slot.id === selected)) selected = slots[0]?.id ?? null;
+  emptyHint.hidden = slots.length > 0;
+  slots.forEach(fill);
+}
+
+function newSlot(id) {
+  const card = newCard(template, tasks, RIBBON_SECONDS);
+  card.dataset.face = id;
+  list.append(card);
+  return { id, card, numbers: {} };
+}
+
+function fill({ id, card, face, numbers }) {
+  fillCard(card, tasks, face, numbers, id === selected);
+}
+
+function select(id) {
+  selected = id;
+  slots.forEach(fill);
+  drawRibbon();
+}
+
+function drawRibbon() {
+  const slot = slots.find(({ id }) => id === selected);
+  pasts.draw(slot?.card.querySelector(".live-ribbon"), selected);
+}
+
+function draw(width, height) {
+  const resized = () => root.style.setProperty("--stage-ratio", width + " / " + height);
+  drawFaces(overlay, { width, height, mirrored: mirror.checked, resized }, slots, selected, network);
+}
+
+function freeze(wanted) {
+  frozen = wanted;
+  freezer.textContent = frozen ? "Go on" : "Freeze";
+  freezer.setAttribute("aria-pressed", frozen);
+  freezer.hidden = !stream;
+  savers.forEach((button) => (button.hidden = !frozen));
+  if (!stream) return;
+  if (frozen) video.pause();
+  else video.play();
+}
+
+// ---------------------------------------------------------------- events
+
+toggle.addEventListener("click", () => (stream || root.dataset.state === "starting" ? stop() : start()));
+cameras.addEventListener("change", start);
+window.addEventListener("pagehide", stop);
+freezer.addEventListener("click", () => freeze(!frozen));
+savers[0].addEventListener("click", () => savePicture(frame, overlay, mirror.checked));
+savers[1].addEventListener("click", () => saveJson(last));
+mirror.addEventListener("change", () => {
+  video.classList.toggle("mirrored", mirror.checked);
+  if (overlay.width) draw(frame.width, frame.height);
+});
+list.addEventListener("click", (event) => {
+  const card = event.target.closest(".live-card");
+  if (card) select(Number(card.dataset.face));
+});
+list.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" && event.key !== " ") return;
+  event.preventDefault();
+  event.target.click();
+});
+overlay.addEventListener("click", (event) => {
+  const x = (event.offsetX / overlay.clientWidth) * frame.width;
+  const y = (event.offsetY / overlay.clientHeight) * frame.height;
+  const hit = slots.find((slot) => {
+    const [x1, y1, x2, y2] = onStage(slot.face.box, frame.width, mirror.checked);
+    return x1 <= x && x <= x2 && y1 <= y && y <= y2;
+  });
+  if (hit) select(hit.id);
+});

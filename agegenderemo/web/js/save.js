@@ -1,0 +1,27 @@
+// Files that the page itself makes.
+
+function save(blob, suffix) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = "agegenderemo-" + new Date().toISOString().slice(0, 19).replaceAll(":", "-") + suffix;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+// The frame that was read and what is drawn over it, as on the page.
+export function savePicture(frame, overlay, mirrored) {
+  const picture = document.createElement("canvas");
+  picture.width = overlay.width;
+  picture.height = overlay.height;
+  const pen = picture.getContext("2d");
+  pen.save();
+  if (mirrored) pen.setTransform(-1, 0, 0, 1, picture.width, 0);
+  pen.drawImage(frame, 0, 0, picture.width, picture.height);
+  pen.restore();
+  pen.drawImage(overlay, 0, 0);
+  picture.toBlob((blob) => save(blob, ".png"), "image/png");
+}
+
+export function saveJson({ width, height, faces }) {
+  save(new Blob([JSON.stringify({ width, height, faces }, null, 1)], { type: "application/json" }), ".json");
+}

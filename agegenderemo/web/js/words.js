@@ -1,0 +1,85 @@
+// What is said of a face, in words. A task is described as `tasks_attribute` of assets.py gives it,
+// a face as the server sends it.
+
+const STICKS = 0.7; // steps of its last decimal that a number moves before another one is shown
+
+// Advice by quality flag.
+const HINTS = {
+  small: "Move closer.",
+  blurred: "Hold still, or wipe the lens.",
+  dark: "More light would help.",
+  turned: "Look at the camera.",
+  "cut off": "Move into the picture.",
+};
+
+export const percent = (value) => (100 * value).toFixed(0) + " %";
+
+export const hints = (face) => face.quality_flags.map((flag) => HINTS[flag]).join(" ");
+
+export const categorical = (tasks) => tasks.filter(({ kind }) => kind === "categorical");
+
+// The number to show for a value, given the one that is shown now, if any: digits must not flicker.
+export function settled(task, value, shown) {
+  const step = 10 ** -task.digits;
+  return Math.abs(value - shown) <= STICKS * step ? shown : Math.round(value / step) * step;
+}
+
+// The answer alone, with a question mark for what is not more than a guess. Networks that are not
+// calibrated do not say (null), and get none.
+function answer(task, face, numbers) {
+  if (task.kind === "regression") return numbers[task.name].toFixed(task.digits);
+  return face[task.name] + (face[task.name + "_confident"] === false ? "?" : "");
+}
+
+// What goes behind it: the unit, or the probability.
+function detail(task, face) {
+  if (task.kind === "regression") return task.unit;
+  return task.kind === "binary" ? percent(face[task.name + "_probability"]) : "";
+}
+
+const named = (task, words) => (task.alone ? words : task.title + ": " + words);
+
+const leading = (tasks) => tasks.find(({ kind }) => kind === "regression") ?? tasks[0];
+
+// The first number of a network, or else its first answer, for those who want one word.
+export function leadWords(tasks, face, numbers) {
+  const lead = leading(tasks);
+  return named(lead, answer(lead, face, numbers));
+}
+
+// The other answers; `whole` adds units and probabilities, that of the leading one first.
+export function otherWords(tasks, face, numbers, whole) {
+  const lead = leading(tasks);
+  const others = tasks
+    .filter((task) => task !== lead)
+    .map((task) => {
+      const words = [answer(task, face, numbers), whole && detail(task, face)];
+      return named(task, words.filter(Boolean).join(" "));
+    });
+  if (!whole) return others.map((words) => "· " + words).join(" ");
+  return [detail(lead, face), ...others].filter(Boolean).join(" · ");
+}
+
+// All answers in the network's order, as on a label.
+export const labelWords = (tasks, face, numbers) =>
+  tasks.map((task) => named(task, answer(task, face, numbers))).join(" · ");
+
+// The values that hold four such faces in five, and their mean error.
+export function rangeWords(tasks, face) {
+  const ranges = tasks
+    .filter(({ name }) => face[name + "_interval"])
+    .map((task) => {
+      const number = (value) => value.toFixed(task.digits);
+      const ends = face[task.name + "_interval"].map(number).join(" to ");
+      const error = face[task.name + "_error"];
+      const words = [ends, task.unit].filter(Boolean).join(" ");
+      return named(task, error === null ? words : words + ", ± " + number(error));
+    });
+  return ranges.length ? "Most such faces: " + ranges.join("; ") : "";
+}
+
+// The colours of a face: of its class in the first categorical task, else in the first binary one.
+export function colorsOf(tasks, plain, face) {
+  const task = categorical(tasks)[0] ?? tasks.find(({ kind }) => kind === "binary");
+  return task?.classes.find(({ name }) => name === face[task.name]) ?? plain;
+}

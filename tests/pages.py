@@ -1,0 +1,124 @@
+"""What the tests of the page share beside fixtures: example photos, marks, what a user does.
+
+Tests in the browser are skipped where Chromium or playwright is missing, unless
+AGEGENDEREMO_REQUIRE_BROWSER=1.
+"""
+
+import base64
+import io
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from browser import CHROMIUM, ROOT, App
+from PIL import Image
+
+from agegenderemo import Analyzer
+from agegenderemo.web.app import build_demo
+from agegenderemo.web.options import launch_options
+
+try:
+    from playwright.sync_api import Browser, BrowserContext, Page
+except ImportError:
+    Browser = BrowserContext = Page = None  # type: ignore[assignment,misc]
+
+ASTRONAUT = ROOT / "examples" / "astronaut.jpg"
+SOLVAY = ROOT / "examples" / "solvay-1927.jpg"
+
+_missing = "playwright" if Page is None else "" if CHROMIUM else "chromium"
+if _missing and os.environ.get("AGEGENDEREMO_REQUIRE_BROWSER") == "1":
+    pytest.fail(f"{_missing} is missing", pytrace=False)
+needs_browser = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(_missing), reason=f"{_missing} is not installed"),
+]
+"""The marks of a file of such tests."""
+
+OpenPage = Callable[..., "Page"]
+
+
+@contextmanager
+def serving(analyzer: Analyzer) -> Iterator[str]:
+    """The page around an analyzer: its address."""
+    demo = build_demo(analyzer)
+    try:
+        _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+        yield str(url)
+    finally:
+        demo.close()
+
+
+def data_url(image: Image.Image, kind: str = "JPEG") -> str:
+    """A picture as a live frame."""
+    stream = io.BytesIO()
+    image.save(stream, kind)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def page_opener(app: App) -> Iterator[OpenPage]:
+    """Opens an app in a fresh profile and, at the end, looks at what the page asked for."""
+    contexts: list[BrowserContext] = []
+    requests: list[str] = []
+    problems: list[str] = []
+
+    def open_(browser: Browser, width: int = 1280, theme: str = "light") -> Page:
+        context = browser.new_context(viewport={"width": width, "height": 860})
+        contexts.append(context)
+        context.on("request", lambda request: requests.append(request.url))
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(f"{app.url}?__theme={theme}")
+        page.wait_for_selector("#live-toggle")
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert requests
+    assert [url for url in requests if not _is_local(url)] == []
+    assert problems == []
+    assert "Traceback" not in app.log()
+
+
+def _is_local(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme in ("data", "blob") or parts.hostname in ("127.0.0.1", "localhost")
+
+
+# ------------------------------------------------------------------ what a user does and sees
+
+
+def open_tab(page: "Page", name: str) -> None:
+    """Show one of the pages."""
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def wait_frames(page: "Page", count: int) -> None:
+    """Until so many live frames were answered."""
+    page.wait_for_function(
+        "n => Number(document.querySelector('#live').dataset.frames) >= n", arg=count
+    )
+
+
+def frames(page: "Page") -> int:
+    """Live frames that were answered."""
+    return int(page.get_attribute("#live", "data-frames") or 0)
+
+
+def fits(page: "Page") -> bool:
+    """Whether the page is no wider than the window."""
+    return bool(page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))
+
+
+def download(page: "Page", button: str, folder: Path) -> Path:
+    """The file behind a download button."""
+    with page.expect_download() as waiting:
+        page.click(button)
+    path = folder / waiting.value.suggested_filename
+    waiting.value.save_as(path)
+    return path

@@ -1,0 +1,250 @@
+"""Photo, Many photos and About without a browser, and how the page is launched."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import gradio as gr
+import httpx
+import pytest
+from browser import ROOT
+from pages import ASTRONAUT, SOLVAY
+from PIL import Image
+
+from agegenderemo import Analyzer
+from agegenderemo.results import csv_fields, error_record
+from agegenderemo.tasks import DEFAULT_TASKS
+from agegenderemo.web import about, batch, photo
+from agegenderemo.web.downloads import csv_text
+from agegenderemo.web.options import launch_options
+
+pytest_plugins = ["web_fixtures"]
+
+# ------------------------------------------------------------------ Photo
+
+
+def test_photo_shows_every_face_of_solvay(analyzer: Analyzer, server: str) -> None:
+    shown = photo._photo_shower(analyzer)(str(SOLVAY))
+    message, annotated, _, cards, title, chart, table, json_path, csv_path, faces = shown
+    assert "29 faces" in message
+    assert len(faces) == 29
+    assert cards.count('class="face-card"') == 29
+    assert cards.count('aria-pressed="true"') == 1
+    assert annotated["value"].shape == (1013, 1400, 3)
+    assert "Face 1" in title
+    assert len(chart.data[0].x) == 8
+    assert table.count("<tr>") == 30
+    result = json.loads(Path(json_path).read_text(encoding="utf-8"))
+    assert result["file"] == "solvay-1927.jpg"
+    assert len(result["faces"]) == 29
+    with open(csv_path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["face"] for row in rows] == [str(i) for i in range(1, 30)]
+    assert float(rows[0]["age"]) == result["faces"][0]["age"]
+
+
+def test_csv_keeps_errors_and_disarms_formulas() -> None:
+    rows = list(
+        csv.DictReader(io.StringIO(csv_text([error_record("=1+1.png", "Broken.")], DEFAULT_TASKS)))
+    )
+    assert tuple(rows[0]) == csv_fields(DEFAULT_TASKS)
+    assert (rows[0]["file"], rows[0]["error"]) == ("'=1+1.png", "Broken.")
+
+
+# ------------------------------------------------------------------ Many photos
+
+
+@pytest.fixture
+def odd_zip(tmp_path: Path) -> Path:
+    path = tmp_path / "odd.zip"
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.write(ASTRONAUT, "a.jpg")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(ASTRONAUT, "../../escape.jpg")
+        archive.write(ASTRONAUT, "..\\..\\windows.jpg")
+        archive.write(ASTRONAUT, "/absolute/place.jpg")
+        archive.writestr("folder/", b"")
+        archive.writestr("__MACOSX/._a.jpg", b"x")
+        archive.writestr("notes.txt", b"x")
+        archive.writestr("inner.zip", inner.getvalue())
+        archive.writestr("broken.jpg", b"x" * 100)
+        archive.writestr("empty.png", b"")
+    return path
+
+
+def test_a_zip_with_escaping_names_is_read_in_memory(odd_zip: Path, tmp_path: Path) -> None:
+    before = sorted(p for p in tmp_path.parent.rglob("*") if p.is_file())
+    items = {item.name: item for item in batch.read_items([odd_zip])}
+    assert sorted(p for p in tmp_path.parent.rglob("*") if p.is_file()) == before
+    assert set(items) == {
+        "escape.jpg", "windows.jpg", "place.jpg", "notes.txt", "inner.zip", "broken.jpg",
+        "empty.png",
+    }  # fmt: skip
+    assert items["escape.jpg"].content == ASTRONAUT.read_bytes()
+    assert "Not a picture" in (items["notes.txt"].error or "")
+    assert "zip inside a zip" in (items["inner.zip"].error or "")
+
+
+def test_batch_has_a_row_for_every_picture(
+    analyzer: Analyzer, server: str, odd_zip: Path, tmp_path: Path
+) -> None:
+    text = tmp_path / "text.png"
+    text.write_text("hello")
+    shown = batch._batch_shower(analyzer)([str(odd_zip), str(text), str(ASTRONAUT)], gr.Progress())
+    message, _, table, json_path, csv_path, zip_path = shown
+    assert "4 pictures read, 4 faces; 5 could not be read" in message
+    results = json.loads(Path(json_path).read_text(encoding="utf-8"))
+    errors = {r["file"]: r["error"] for r in results if "error" in r}
+    assert set(errors) == {"notes.txt", "inner.zip", "broken.jpg", "empty.png", "text.png"}
+    assert errors["text.png"] == (
+        "Cannot read text.png: it is not an image that can be opened (JPEG, PNG, WebP, …)."
+    )
+    assert all(error in table for error in errors.values())
+    with open(csv_path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows if row["error"]] == list(errors)
+    with zipfile.ZipFile(zip_path) as archive:
+        assert len(archive.namelist()) == 4 == len(set(archive.namelist()))
+        with Image.open(io.BytesIO(archive.read(archive.namelist()[0]))) as picture:
+            assert picture.size == (512, 512)
+
+
+def test_zip_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "MAX_PICTURES", 3)
+    monkeypatch.setattr(batch, "MAX_PICTURE_BYTES", 1000)
+    monkeypatch.setattr(batch, "MAX_TOTAL_BYTES", 1500)
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, size in {"big.png": 5000, "a.png": 900, "b.png": 900, "c.png": 1}.items():
+            archive.writestr(name, b"\0" * size)
+    big, a, b, c = batch.read_items([path])
+    assert big.content is None
+    assert "Larger than" in (big.error or "")
+    assert a.content is not None
+    assert b.content is None
+    assert "unpacks to more than" in (b.error or "")
+    assert c.content is None
+    assert "Only 3 pictures" in (c.error or "")
+
+
+def test_encrypted_and_damaged_zips_are_rows(tmp_path: Path) -> None:
+    path = tmp_path / "locked.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.png", b"abc")
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # the flag of an encrypted member
+    path.write_bytes(content)
+    (item,) = batch.read_items([path])
+    assert "password" in (item.error or "")
+    path.write_bytes(b"PK\x03\x04 nonsense")
+    (item,) = batch.read_items([path])
+    assert "damaged" in (item.error or "")
+
+
+# ------------------------------------------------------------------ About and launching
+
+
+def test_about_shows_the_figures_of_the_card_only() -> None:
+    tasks = {
+        "age": {"kind": "regression", "unit": "years", "mae": 5.4321, "sd": 6.5},
+        "gender": {"kind": "binary", "classes": ["female", "male"], "n": 4741, "accuracy": 0.9123},
+    }
+    measured = {"data": "utkface", "split": "test", "n": 4741, "tasks": tasks}
+    card = {"name": "some-name", "parameters": 1234567, "figures": {"utkface": measured}}
+    html = about.about_html(card, DEFAULT_TASKS).replace("\N{NO-BREAK SPACE}", " ")
+    for text in ("some-name", "1,234,567", "5.43 ± 6.50 years", "91.2 %", "4,741", "UTKFace, test"):
+        assert text in html
+    assert "FER+" not in html
+    assert "No measured figures" in about.about_html({}, DEFAULT_TASKS)
+
+
+def test_about_says_of_the_shipped_network_what_it_is(analyzer: Analyzer) -> None:
+    html = about.about_html(analyzer.card, analyzer.tasks)
+    for text in (
+        "an AgeGenderNet (9,365,552 parameters, faces of 96×96 pixels)",
+        "trained on UTKFace, FER+ and FairFace",
+        "reads age, gender and eight emotions together",
+        "not their age, not their gender, not what they feel.",
+        "Contempt, disgust and fear: rare",
+    ):
+        assert text in html
+
+
+def test_launch_binds_localhost_except_on_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SPACE_ID", "GRADIO_SERVER_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    assert "server_name" not in launch_options()
+    monkeypatch.setenv("SPACE_ID", "someone/space")
+    assert launch_options()["server_name"] == "0.0.0.0"
+    assert launch_options("127.0.0.1", 7)["server_name"] == "127.0.0.1"
+    monkeypatch.setenv("GRADIO_SERVER_NAME", "127.0.0.1")
+    assert "server_name" not in launch_options()
+
+
+def test_the_page_keeps_nothing(server: str) -> None:
+    config = httpx.get(f"{server}config").json()
+    assert config["analytics_enabled"] is False
+    assert httpx.get(f"{server}gradio_api/runs").status_code == 404
+
+
+# ------------------------------------------------------------------ the command
+
+
+def run_app(*options: str, code: str = "", **environment: str) -> tuple[int, str]:
+    """Exit status and error text of ``python app.py``, after some code."""
+    script = f"{code}\nfrom agegenderemo.web.app import main\nraise SystemExit(main())"
+    result = subprocess.run(
+        [sys.executable, "-c", script, *options],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return result.returncode, result.stderr
+
+
+def test_unknown_options_are_refused() -> None:
+    status, text = run_app("--checkpiont", "x")
+    assert status == 2
+    assert "unrecognized arguments: --checkpiont" in text
+
+
+@pytest.mark.parametrize("way", ["option", "environment"])
+def test_a_missing_checkpoint_is_one_sentence(way: str) -> None:
+    if way == "option":
+        status, text = run_app("--checkpoint", "nowhere.safetensors")
+    else:
+        status, text = run_app(AGEGENDEREMO_CHECKPOINT="nowhere.safetensors")
+    assert status == 2
+    assert text.startswith("error: ")
+    assert "nowhere.safetensors" in text
+    assert text.count("\n") == 1
+
+
+@pytest.mark.parametrize("package", ["gradio", "plotly"])
+def test_a_missing_package_is_one_sentence(package: str) -> None:
+    status, text = run_app(code=f"import sys; sys.modules[{package!r}] = None")
+    assert status == 2
+    assert text == "error: The page needs more packages: pip install 'agegenderemo[app]'.\n"
+
+
+def test_a_page_that_is_up_has_not_drawn_yet() -> None:
+    """What only a first chart needs would cost everyone's start."""
+    code = """
+import sys
+from agegenderemo import Analyzer
+from agegenderemo.web.app import build_demo
+build_demo(Analyzer.from_checkpoint())
+print([name for name in ("torch", "plotly.graph_objects", "matplotlib") if name in sys.modules])
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"

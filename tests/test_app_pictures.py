@@ -1,0 +1,181 @@
+"""The public endpoint as its clients meet it, with good pictures and hostile ones."""
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from pages import ASTRONAUT
+from PIL import Image
+
+from agegenderemo import Analyzer
+from agegenderemo.tasks import EMOTION
+from agegenderemo.web import batch, photo
+
+pytest_plugins = ["web_fixtures"]
+
+Make = Callable[[Path], Path]
+
+# ------------------------------------------------------------------ the public endpoint
+
+
+def test_gradio_client_reads_the_astronaut(client: Client) -> None:
+    result = client.predict(handle_file(str(ASTRONAUT)), api_name="/analyze")
+    assert list(result) == ["schema_version", "file", "width", "height", "faces"]
+    assert (result["file"], result["width"], result["height"]) == ("astronaut.jpg", 512, 512)
+    (face,) = result["faces"]
+    x1, y1, x2, y2 = face["box"]
+    assert 160 < x1 < 200
+    assert 40 < y1 < 90
+    assert 250 < x2 < 290
+    assert 150 < y2 < 200
+    assert 0 <= face["age"] <= 110
+    assert face["gender"] in ("female", "male")
+    assert 0.5 <= face["gender_probability"] <= 1
+    assert tuple(face["emotions"]) == EMOTION.classes
+    assert sum(face["emotions"].values()) == pytest.approx(1, abs=1e-3)
+    assert face["emotion"] == max(face["emotions"], key=face["emotions"].get)
+
+
+def test_only_analyze_is_public(client: Client) -> None:
+    endpoints = client.view_api(return_format="dict", print_info=False)
+    assert list(endpoints["named_endpoints"]) == ["/analyze"]
+    assert not endpoints["unnamed_endpoints"]
+
+
+def test_other_events_refuse_a_client(client: Client, server: str) -> None:
+    dependencies = httpx.get(f"{server}config").json()["dependencies"]
+    private = [d for d in dependencies if d["api_name"] != "analyze" and d["backend_fn"]]
+    assert private
+    assert all(d["api_visibility"] == "private" for d in private)
+    for name in {d["api_name"] for d in private}:
+        with pytest.raises(ValueError, match="Cannot find a function"):
+            client.predict(api_name=f"/{name}")
+
+
+def test_no_picture_is_a_sentence(client: Client) -> None:
+    with pytest.raises(AppError, match="No picture was sent"):
+        client.predict(None, api_name="/analyze")
+
+
+# ------------------------------------------------------------------ hostile pictures
+
+
+def _save(path: Path, image: Image.Image, **options: Any) -> Path:
+    image.save(path, **options)
+    return path
+
+
+def _truncated(folder: Path) -> Path:
+    path = folder / "truncated.jpg"
+    path.write_bytes(ASTRONAUT.read_bytes()[:20000])
+    return path
+
+
+def _written(name: str, content: bytes) -> Make:
+    def make(folder: Path) -> Path:
+        path = folder / name
+        path.write_bytes(content)
+        return path
+
+    return make
+
+
+def _grey16(folder: Path) -> Path:
+    grey = np.asarray(Image.open(ASTRONAUT).convert("L")).astype(np.uint16) * 257
+    return _save(folder / "grey16.png", Image.fromarray(grey))
+
+
+def _palette(folder: Path) -> Path:
+    image = Image.open(ASTRONAUT).convert("P", palette=Image.Palette.ADAPTIVE)
+    return _save(folder / "palette.png", image, transparency=0)
+
+
+def _animation(folder: Path) -> Path:
+    frames = [Image.open(ASTRONAUT), Image.new("RGB", (512, 512))]
+    return _save(folder / "moving.gif", frames[0], save_all=True, append_images=frames[1:])
+
+
+def _plain(name: str, size: tuple[int, int], mode: str = "RGB") -> Make:
+    return lambda folder: _save(folder / name, Image.new(mode, size))
+
+
+def _cmyk(folder: Path) -> Path:
+    return _save(folder / "cmyk.jpg", Image.open(ASTRONAUT).convert("CMYK"))
+
+
+READABLE = {
+    "16-bit grey": (_grey16, (512, 512), 1),
+    "CMYK": (_cmyk, (512, 512), 1),
+    "palette with transparency": (_palette, (512, 512), 1),
+    "animated GIF": (_animation, (512, 512), 1),
+    "1x1": (_plain("dot.png", (1, 1)), (1, 1), 0),
+    "20000x2": (_plain("line.png", (20000, 2)), (20000, 2), 0),
+    "70000x2": (_plain("thread.png", (70000, 2)), (70000, 2), 0),
+    "no face": (_plain("black.jpg", (640, 480)), (640, 480), 0),
+}
+UNREADABLE = {
+    "truncated JPEG": (_truncated, "damaged or cut off"),
+    "empty file": (_written("empty.jpg", b""), "is empty"),
+    "text named .png": (_written("text.png", b"hello " * 50), "not an image"),
+    "200 megapixels": (_plain("bomb.png", (20000, 10000), "1"), "megapixels"),
+    "120 megapixels": (_plain("big.png", (12000, 10000), "1"), "megapixels"),
+}
+
+
+@pytest.mark.parametrize("case", READABLE)
+def test_odd_pictures_are_read(
+    client: Client, analyzer: Analyzer, tmp_path: Path, case: str
+) -> None:
+    make, size, faces = READABLE[case]
+    path = str(make(tmp_path))
+    result = client.predict(handle_file(path), api_name="/analyze")
+    assert (result["width"], result["height"]) == size
+    assert len(result["faces"]) == faces
+    message, annotated, *_ = photo._photo_shower(analyzer)(path)
+    assert ("1 face," if faces else "No face was found") in message
+    assert max(annotated["value"].shape) <= photo.MAX_SHOWN_SIDE
+    with zipfile.ZipFile(tmp_path / "annotated.zip", "w") as archive:
+        assert list(batch.analyze_items(analyzer, batch.read_items([path]), archive)) == [result]
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_broken_pictures_are_one_sentence(
+    client: Client, analyzer: Analyzer, tmp_path: Path, case: str
+) -> None:
+    make, words = UNREADABLE[case]
+    path = make(tmp_path)
+    with pytest.raises(AppError, match=words) as raised:
+        client.predict(handle_file(str(path)), api_name="/analyze")
+    assert "Traceback" not in str(raised.value)
+    message = photo._photo_shower(analyzer)(str(path))[0]
+    assert words in message
+    assert 'class="note bad"' in message
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation(client: Client, tmp_path: Path, orientation: int) -> None:
+    upright = Image.open(ASTRONAUT).convert("RGB").crop((100, 0, 400, 400))
+    undo = {  # what a camera that writes this orientation stores
+        1: None,
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }[orientation]
+    stored = upright if undo is None else upright.transpose(undo)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = _save(tmp_path / "turned.jpg", stored, exif=exif.tobytes(), quality=95)
+    result = client.predict(handle_file(str(path)), api_name="/analyze")
+    assert (result["width"], result["height"]) == (300, 400)
+    (face,) = result["faces"]
+    assert face["box"] == pytest.approx([81, 63, 169, 174], abs=15)

@@ -1,0 +1,164 @@
+"""Photo, Many photos and About in headless Chromium, at phone and desktop width, light and dark."""
+
+import csv
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from pages import ASTRONAUT, SOLVAY, OpenPage, download, fits, needs_browser, open_tab
+
+from agegenderemo.tasks import EMOTION
+
+try:
+    from playwright.sync_api import Browser, Page, expect
+except ImportError:
+    Browser = Page = expect = None  # type: ignore[assignment,misc]
+
+pytest_plugins = ["web_fixtures"]
+pytestmark = needs_browser
+
+WIDTHS = (390, 1280)
+THEMES = ("light", "dark")
+
+
+_CHARTED = "Array.from(document.querySelector('#photo-chart .js-plotly-plot').data[0].x)"
+
+
+def _charted(page: Page) -> list[float]:
+    """The values of the bars in the chart, in percent."""
+    return list(page.evaluate(_CHARTED))
+
+
+# ------------------------------------------------------------------ Photo
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_photo_solvay(
+    browser: "Browser", open_page: OpenPage, tmp_path: Path, width: int, theme: str
+) -> None:
+    page = open_page(browser, width, theme)
+    open_tab(page, "Photo")
+    page.set_input_files("#photo-input input[type=file]", SOLVAY)
+    expect(page.locator(".face-card")).to_have_count(29)
+    expect(page.locator("#photo-message")).to_contain_text("29 faces")
+    expect(page.locator("#photo-table tbody tr")).to_have_count(29)
+    expect(page.locator("#photo-annotated img")).to_be_visible()
+    bars = page.locator("#photo-chart .bars .point text")
+    expect(bars).to_have_count(len(EMOTION.classes))
+    assert fits(page)
+
+    data = json.loads(download(page, "#photo-json", tmp_path).read_text(encoding="utf-8"))
+    assert len(data["faces"]) == 29
+    assert data["width"] == 1400
+    with download(page, "#photo-csv", tmp_path).open(newline="", encoding="utf-8") as file:
+        assert [row["face"] for row in csv.DictReader(file)] == [str(i) for i in range(1, 30)]
+
+    percent = [[100 * p for p in face["emotions"].values()] for face in data["faces"]]
+    first = _charted(page)
+    assert first == pytest.approx(percent[0], abs=1e-3)
+    page.locator('.face-card[data-face="28"]').click()
+    expect(page.locator("#photo-chart-title")).to_have_text("Face 29: emotions")
+    page.wait_for_function(_CHARTED + f"[0] !== {first[0]!r}")
+    assert _charted(page) == pytest.approx(percent[28], abs=1e-3)
+    assert percent[28] != percent[0]
+    expect(page.locator('.face-card[aria-pressed="true"]')).to_have_attribute("data-face", "28")
+
+
+def test_photo_example_then_a_file_that_is_no_picture(
+    browser: "Browser", open_page: OpenPage, tmp_path: Path
+) -> None:
+    page = open_page(browser)
+    open_tab(page, "Photo")
+    page.locator("#photo-examples .gallery-item").first.click()
+    expect(page.locator(".face-card")).to_have_count(1)
+    page.click("#photo-input button[aria-label='Remove Image']")
+    expect(page.locator("#photo-message")).to_contain_text("Choose a picture")
+    fake = tmp_path / "text.png"
+    fake.write_text("hello")
+    page.set_input_files("#photo-input input[type=file]", fake)
+    expect(page.locator("#photo-message .bad")).to_contain_text("Cannot read text.png")
+    expect(page.locator("#photo-results")).to_be_hidden()
+    assert "Traceback" not in page.inner_text("body")
+
+
+# ------------------------------------------------------------------ Many photos
+
+
+@pytest.mark.parametrize(("width", "theme"), [(390, "dark"), (1280, "light")])
+def test_many_photos_with_a_broken_one(
+    browser: "Browser", open_page: OpenPage, tmp_path: Path, width: int, theme: str
+) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(ASTRONAUT.read_bytes()[:5000])
+    page = open_page(browser, width, theme)
+    open_tab(page, "Many photos")
+    page.set_input_files("#batch-input input[type=file]", [ASTRONAUT, broken, SOLVAY])
+    expect(page.locator("#batch-input")).to_contain_text("broken")
+    page.click("#batch-start")
+    expect(page.locator("#batch-table tbody tr")).to_have_count(31)
+    expect(page.locator("#batch-table .row-bad")).to_contain_text("broken.jpg")
+    expect(page.locator("#batch-table .row-bad")).to_contain_text("damaged or cut off")
+    assert fits(page)
+    data = json.loads(download(page, "#batch-json", tmp_path).read_text(encoding="utf-8"))
+    assert [len(result.get("faces", ())) for result in data] == [1, 0, 29]
+    with download(page, "#batch-csv", tmp_path).open(newline="", encoding="utf-8") as file:
+        assert len(list(csv.DictReader(file))) == 31
+    with zipfile.ZipFile(download(page, "#batch-zip", tmp_path)) as archive:
+        assert archive.testzip() is None
+        assert len(archive.namelist()) == 2
+
+
+def test_photo_snapshot(browser: "Browser", open_page: OpenPage) -> None:
+    page = open_page(browser)
+    open_tab(page, "Photo")
+    page.click("#photo-input button[aria-label='Capture from camera']")
+    page.get_by_text("Click to Access Webcam").click()
+    page.click("#photo-input button[aria-label='capture photo']")
+    expect(page.locator(".face-card")).to_have_count(1)
+
+
+def test_photo_paste(browser: "Browser", open_page: OpenPage) -> None:
+    page = open_page(browser)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    open_tab(page, "Photo")
+    page.evaluate(
+        """async () => {
+        const image = document.querySelector('#photo-examples img');
+        await image.decode();
+        const canvas = document.createElement('canvas');
+        canvas.width = image.naturalWidth;
+        canvas.height = image.naturalHeight;
+        canvas.getContext('2d').drawImage(image, 0, 0);
+        const file = await new Promise(done => canvas.toBlob(done, 'image/png'));
+        await navigator.clipboard.write([new ClipboardItem({'image/png': file})]);
+    }"""
+    )
+    page.click("#photo-input button[aria-label='Paste from clipboard']")
+    expect(page.locator(".face-card")).to_have_count(1)
+
+
+def test_names_of_files_are_shown_not_run(
+    browser: "Browser", open_page: OpenPage, tmp_path: Path
+) -> None:
+    name = "<img src=x onerror=window.ran=1>${window.ran=1}{{value}}.jpg"
+    path = tmp_path / "names.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(name, b"no picture")
+    page = open_page(browser)
+    open_tab(page, "Many photos")
+    page.set_input_files("#batch-input input[type=file]", path)
+    expect(page.locator("#batch-input")).to_contain_text("names")
+    page.click("#batch-start")
+    expect(page.locator("#batch-table tbody th")).to_have_text(name)
+    assert page.evaluate("window.ran") is None
+
+
+def test_about_has_what_it_promises(browser: "Browser", open_page: OpenPage) -> None:
+    page = open_page(browser, 390)
+    open_tab(page, "About")
+    text = page.inner_text("#about-page")
+    for words in ("guesses", "not facts", "bad at", "never written down"):
+        assert words in text
+    assert fits(page)
