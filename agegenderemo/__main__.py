@@ -1,4 +1,4 @@
-"""``python -m agegenderemo``."""
+"""``python -m agegenderemo``, where the package is not installed: the command ``agegenderemo``."""
 
 import sys
 

@@ -2,10 +2,12 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from agegenderemo.analyzer import Analyzer
+if TYPE_CHECKING:
+    from agegenderemo import Analyzer
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -26,6 +28,8 @@ def data_root() -> Path:
 
 
 @pytest.fixture(scope="session")
-def analyzer() -> Analyzer:
+def analyzer() -> "Analyzer":
     """The shipped checkpoint behind the real detector."""
+    from agegenderemo import Analyzer
+
     return Analyzer.from_checkpoint()

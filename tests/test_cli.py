@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,13 +12,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 from PIL import Image
 
-from agegenderemo.cli import main
-from agegenderemo.labels import EMOTIONS
-from agegenderemo.results import CSV_FIELDS
+from agegenderemo import Analyzer, __version__
+from agegenderemo.cli import COMMANDS, main
+from agegenderemo.files import sha256
+from agegenderemo.resources import default_checkpoint
+from agegenderemo.results import csv_fields, json_schema
+from agegenderemo.tasks import EMOTION
 
 ROOT = Path(__file__).parent.parent
 
@@ -46,7 +51,7 @@ def test_analyze_writes_a_line_an_image(photos: Path, capsys: pytest.CaptureFixt
     records = {Path(r["file"]).name: r for r in lines(capsys.readouterr().out)}
     assert set(records) == {"a face.jpg", "cut.jpg", "text.png", "empty.webp", "wall.png"}
     for name in ("cut.jpg", "text.png", "empty.webp"):
-        assert set(records[name]) == {"file", "error"}
+        assert set(records[name]) == {"schema_version", "file", "error"}
     assert records["wall.png"]["faces"] == []
 
     record = records["a face.jpg"]
@@ -54,11 +59,12 @@ def test_analyze_writes_a_line_an_image(photos: Path, capsys: pytest.CaptureFixt
     (face,) = record["faces"]
     assert list(face) == [
         "box", "score", "landmarks", "age", "age_interval", "age_error", "gender",
-        "gender_probability", "gender_sure", "emotion", "emotions", "emotion_sure", "doubts",
+        "gender_probability", "gender_confident", "emotion", "emotions", "emotion_confident",
+        "quality_flags",
     ]  # fmt: skip
     assert face["gender"] == "female"
     assert 0 < face["age"] < 100
-    assert list(face["emotions"]) == list(EMOTIONS)
+    assert list(face["emotions"]) == list(EMOTION.classes)
     assert sum(face["emotions"].values()) == pytest.approx(1, abs=1e-4)
     assert face["emotion"] == max(face["emotions"], key=face["emotions"].get)
     assert np.shape(face["landmarks"]) == (5, 2)
@@ -67,13 +73,24 @@ def test_analyze_writes_a_line_an_image(photos: Path, capsys: pytest.CaptureFixt
     assert 40 < y1 < y2 < 260
 
 
-def test_analyze_writes_csv_json_and_pictures(photos: Path, tmp_path: Path) -> None:
+def test_every_line_is_what_the_schema_says(
+    photos: Path, analyzer: Analyzer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["analyze", str(photos)])
+    validator = jsonschema.Draft202012Validator(json_schema(analyzer.tasks))
+    for record in lines(capsys.readouterr().out):
+        validator.validate(record)
+
+
+def test_analyze_writes_csv_json_and_pictures(
+    photos: Path, analyzer: Analyzer, tmp_path: Path
+) -> None:
     out, table, pictures = tmp_path / "out.jsonl", tmp_path / "out.csv", tmp_path / "annotated"
     options = ["--json", str(out), "--csv", str(table), "--annotated", str(pictures)]
     assert main(["analyze", str(photos), *options]) == 1
     records = lines(out.read_text())
     rows = list(csv.DictReader(io.StringIO(table.read_text())))
-    assert tuple(rows[0]) == CSV_FIELDS
+    assert tuple(rows[0]) == csv_fields(analyzer.tasks)
     assert len(rows) == len(records) == 5
     (face,) = [row for row in rows if row["face"]]
     expected = next(r for r in records if r.get("faces"))["faces"][0]
@@ -87,7 +104,9 @@ def test_analyze_writes_csv_json_and_pictures(photos: Path, tmp_path: Path) -> N
         assert np.any(np.asarray(drawn) != np.asarray(old))
 
 
-def test_good_files_alone_end_with_status_0(examples: Path, capsys: Any) -> None:
+def test_good_files_alone_end_with_status_0(
+    examples: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["analyze", str(examples / "astronaut.jpg"), "--json", "-"]) == 0
     assert len(lines(capsys.readouterr().out)) == 1
 
@@ -105,6 +124,7 @@ def test_a_path_that_is_not_there_is_a_line(capsys: pytest.CaptureFixture[str]) 
     assert main(["analyze", "gone.jpg"]) == 1
     (record,) = lines(capsys.readouterr().out)
     assert record == {
+        "schema_version": 2,
         "file": "gone.jpg",
         "error": "Cannot read gone.jpg: No such file or directory.",
     }
@@ -117,10 +137,10 @@ def test_a_path_that_is_not_there_is_a_line(capsys: pytest.CaptureFixture[str]) 
         ["analyze"],
         ["analyse", "x.jpg"],
         ["analyze", "x.jpg", "--frobnicate"],
-        ["evaluate", "--data", "celeba", "--root", "."],
+        ["evaluate", "--data", "utkface", "--split", "most"],
     ],
 )
-def test_usage_errors_are_status_2(command: list[str], capsys: Any) -> None:
+def test_usage_errors_are_status_2(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as raised:
         main(command)
     assert raised.value.code == 2
@@ -135,14 +155,15 @@ def test_usage_errors_are_status_2(command: list[str], capsys: Any) -> None:
         (["evaluate", "--data", "utkface", "--root", "{empty}/gone"], "nothing at"),
         (["evaluate", "--data", "utkface", "--root", "{empty}"], "no readable sample"),
         (["prepare", "--data", "ffhq", "--root", "{empty}", "--out", "{empty}"], "none of"),
+        (["evaluate", "--data", "celeba"], "known are utkface, ferplus, fairface, ffhq"),
+        (["prepare", "--data", "celeba", "--root", ".", "--out", "."], "known are utkface"),
         (["evaluate", "--data", "utkface"], "Give --root"),
         (["evaluate", "--data", "ffhq", "--images", "{empty}"], "Give both --images and --labels"),
         (["train", "--prepared", "{empty}"], "holds no prepared set"),
         (["train"], "Give --prepared"),
         (
             ["train", "--prepared", "{empty}", "--recipe", "best"],
-            "known are ffhq, first, second, third, fourth, fifth, teacher, sixth, "
-            "seventh, second-teacher, shipped",
+            "known are quick, agegendernet-v1, ffhq",
         ),
     ],
 )
@@ -184,17 +205,105 @@ def test_an_interrupted_run_has_written_every_finished_image(
     assert all(len(record["faces"]) == 1 for record in records)
 
 
-def test_help_is_quick_and_names_the_commands() -> None:
-    code = """
-import sys
-from agegenderemo.cli import main
-try:
-    main(["--help"])
-except SystemExit:
-    assert "torch" not in sys.modules
-"""
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+def help_of(capsys: pytest.CaptureFixture[str], *command: str) -> str:
+    with pytest.raises(SystemExit) as raised:
+        main([*command, "--help"])
+    assert raised.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    text = help_of(capsys)
+    assert text.startswith("usage: agegenderemo ")
+    for command in COMMANDS:
+        assert f"\n  {command.name:9}  {command.help}\n" in text
+
+
+@pytest.mark.parametrize("command", [command.name for command in COMMANDS])
+def test_commands_read_like_one_tool(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = help_of(capsys, command)
+    assert text.startswith(f"usage: agegenderemo {command} ")
+    described = text.split("\n\n")[1]
+    assert described[0].isupper()
+    assert described.endswith(".")
+    # Every option says what it is for.
+    for option in re.findall(r"^  (-.*)$", text, re.MULTILINE):
+        assert len(re.split(r"\s{2,}", option)) == 2 or f"  {option}\n      " in text, option
+
+
+def test_the_module_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "agegenderemo", "--help"], cwd=ROOT, capture_output=True, text=True
     )
-    for name in ("analyze", "evaluate", "prepare", "train"):
-        assert name in result.stdout
+    assert done.stdout.startswith("usage: agegenderemo ")
+
+
+def test_train_py_is_the_train_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "train.py", "--help"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stdout.startswith("usage: agegenderemo train ")
+
+
+def test_version_names_package_model_digest_and_licences(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(["--version"])
+    assert raised.value.code == 0
+    text = capsys.readouterr().out
+    for part in (
+        f"agegenderemo {__version__}", "agegendernet", sha256(default_checkpoint().read_bytes()),
+        "MIT (code)", "non-commercial research (weights)",
+    ):  # fmt: skip
+        assert part in text
+
+
+def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models"]) == 0
+    text = capsys.readouterr().out
+    for part in ("agegendernet ", "9,365,552 parameters", "mobilenet_v1_face ", "224×224 pixels"):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("command", "extra"),
+    [
+        ("models", "train"),
+        ("evaluate --data utkface --root .", "train"),
+        ("calibrate --prepared . --checkpoint x", "train"),
+        ("export --out x.onnx", "train"),
+        ("train --prepared .", "train"),
+        ("demo", "app"),
+    ],
+)
+def test_a_missing_extra_is_one_sentence(command: str, extra: str) -> None:
+    code = f"""
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("torch", "safetensors", "gradio", "plotly"):
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Missing())
+from agegenderemo.cli import main
+sys.exit(main({command.split()!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    what = {"demo": "The page"}.get(command, f"agegenderemo {command.split()[0]}")
+    assert done.stderr.splitlines()[-1] == (
+        f"error: {what} needs more packages: pip install 'agegenderemo[{extra}]'."
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    photo = "examples/astronaut.jpg"
+    done = subprocess.run(
+        f"{sys.executable} -m agegenderemo analyze {' '.join([photo] * 4)} | head -n 1",
+        shell=True, cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert len(lines(done.stdout)) == 1
+    assert "Traceback" not in done.stderr

@@ -1,17 +1,28 @@
-"""What the README promises exists, and its figures are the ones that were measured."""
+"""What the documents promise exists, and their figures are the ones that were measured."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from agegenderemo.checkpoint import DEFAULT_CHECKPOINT, load_card
-from agegenderemo.tables import card_tables, fill
+from agegenderemo import __version__
+from agegenderemo.cli import COMMANDS
+from agegenderemo.report import card_tables, fill, load_card
+from agegenderemo.resources import default_checkpoint
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "checkpoints/README.md",
+    "docs/experiments.md",
+    "docs/training.md",
+)
 
 
 @pytest.fixture(scope="module")
@@ -22,36 +33,74 @@ def front_matter() -> dict[str, Any]:
     return values
 
 
-def test_the_space_runs_the_pinned_gradio(front_matter: dict[str, Any]) -> None:
+def test_the_pinned_gradio_is_one_everywhere(front_matter: dict[str, Any]) -> None:
     pinned = re.search(r"^gradio==(\S+)$", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
     assert pinned is not None
     assert front_matter["sdk"] == "gradio"
     assert front_matter["sdk_version"] == pinned[1]
     assert front_matter["python_version"] == "3.11"
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"][
+        "optional-dependencies"
+    ]
+    assert f"gradio=={pinned[1]}" in extras["app"]
+    assert f"gradio[mcp]=={pinned[1]}" in extras["mcp"]
 
 
 def test_what_the_front_matter_names_exists(front_matter: dict[str, Any]) -> None:
     assert (ROOT / front_matter["app_file"]).is_file()
-    assert "build_demo" in (ROOT / front_matter["app_file"]).read_text()
+    assert "agegenderemo.web.app" in (ROOT / front_matter["app_file"]).read_text()
     assert front_matter["license"] == "mit"
     assert (ROOT / "LICENSE").read_text().startswith("MIT License")
 
 
-def test_links_and_pictures_exist() -> None:
-    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
-    assert targets
-    assert [t for t in targets if not (ROOT / t).exists()] == []
+@pytest.mark.parametrize("page", PAGES)
+def test_links_and_pictures_exist(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", text)
+    assert [t for t in targets if not ((ROOT / page).parent / t).exists()] == []
 
 
-def test_the_two_commands_are_printed() -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_paths_and_commands_in_the_text_exist(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    tests = re.findall(r"`(?:python |pytest )?((?:tests|benchmarks)/\w+\.py)", text)
+    assert [path for path in tests if not (ROOT / path).is_file()] == []
+    if page != "CHANGELOG.md":  # which names old commands too
+        known = {command.name for command in COMMANDS}
+        assert set(re.findall(r"(?<![-\w/])(?<!from )agegenderemo ([a-z]\w+)", text)) <= known
+
+
+def test_the_commands_are_printed() -> None:
     assert "pip install -r requirements.txt && python app.py" in README
     assert "pip install -r requirements-dev.txt && pytest" in README
+    assert "pip install . && agegenderemo analyze" in README
+    assert "python train.py --recipe" in README
+    text = "".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
+    for command in COMMANDS:
+        assert f"agegenderemo {command.name}" in text or command.name == "train"
+
+
+def test_nothing_is_left_to_measure() -> None:
+    for page in PAGES:
+        assert "TODO" not in (ROOT / page).read_text(encoding="utf-8")
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    headings = re.findall(r"^## (\S+)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert headings[0] == __version__
+
+
+def test_every_picture_that_ships_has_its_rights_told() -> None:
+    told = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
+    pictures = [path.name for path in (ROOT / "examples").iterdir() if path.suffix != ".md"]
+    assert pictures
+    assert [name for name in pictures if f"`{name}`" not in told] == []
 
 
 @pytest.mark.parametrize("page", ["README.md", "checkpoints/README.md"])
 def test_the_tables_are_what_evaluate_measured(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     assert "<!-- table results -->" in text
-    assert fill(text, card_tables(DEFAULT_CHECKPOINT)) == text
-    figures = load_card(DEFAULT_CHECKPOINT)["utkface"]
-    assert f"{figures['age_mae']:.2f} ± {figures['age_sd']:.2f} years" in text
+    assert fill(text, card_tables(default_checkpoint())) == text
+    figures = load_card(default_checkpoint())["utkface"]["tasks"]["age"]
+    assert f"{figures['mae']:.2f} ± {figures['sd']:.2f} years" in text
