@@ -20,6 +20,8 @@ from agegenderemo.training.chain import run, step_folder
 from agegenderemo.training.fit import History, Watch, fit
 from agegenderemo.training.recipes import RECIPES, Recipe, Step
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 STEPS = ["first", "second", "third"]
 SINGLE = Recipe("single", "tests", (Step("only", ONE_EPOCH),))
@@ -85,9 +87,9 @@ def test_every_step_is_run_once_and_then_skipped(sets: Path, public: Path, whole
 @pytest.mark.parametrize(
     "stop",
     [
-        pytest.param(("first", 2), marks=pytest.mark.slow),
-        pytest.param(("first", 3), marks=pytest.mark.slow),
-        pytest.param(("second", 3), marks=pytest.mark.slow),
+        ("first", 2),
+        ("first", 3),
+        ("second", 3),
         ("third", 1),
     ],
 )
@@ -102,7 +104,6 @@ def test_a_stopped_step_goes_on_to_the_same_bits(
     assert weights_of(tmp_path) == weights_of(whole)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
 def test_a_kill_in_any_step_changes_nothing(
     sets: Path, public: Path, whole: Path, tmp_path: Path, step: str
@@ -128,7 +129,6 @@ def kill_in(step: str, command: list[str], out: Path, wait: float) -> None:
     assert process.returncode == -signal.SIGKILL, "it was over before it could be killed"
 
 
-@pytest.mark.slow
 @pytest.mark.long
 def test_the_chain_of_the_shipped_network_survives_a_kill_in_each_step(
     sets: Path, public: Path, tmp_path: Path
