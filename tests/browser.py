@@ -36,10 +36,11 @@ def free_port() -> int:
 
 
 class App:
-    """``python app.py`` with some options on a port of its own; it can be stopped and started
-    again there."""
+    """``python app.py`` with some options on a port of its own, or some code in its place; it can
+    be stopped and started again there."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, code: str = "") -> None:
+        self.command = ["-c", code] if code else ["app.py"]
         self.options = options
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
@@ -56,7 +57,7 @@ class App:
         }
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "app.py", *self.options],
+                [sys.executable, *self.command, *self.options],
                 cwd=ROOT,
                 env=environment,
                 stdout=log,
@@ -72,15 +73,25 @@ class App:
                 time.sleep(0.2)
         raise TimeoutError(f"app.py did not answer in {timeout} s:\n{self._log.read_text()}")
 
-    def stop(self) -> None:
+    def stop(self) -> int | None:
+        """The exit status, where it ran."""
         if self._process is None:
-            return
+            return None
         self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(15)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        status = self._process.returncode
+        self._process = None
+        return status
+
+    def kill(self) -> None:
+        """As the system does where memory is short: nothing is cleaned up."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
         self._process = None
 
     def files(self) -> list[Path]:
@@ -92,8 +103,8 @@ class App:
 
 
 @contextmanager
-def running_app(folder: Path, *options: str) -> Iterator[App]:
-    app = App(folder, *options)
+def running_app(folder: Path, *options: str, code: str = "") -> Iterator[App]:
+    app = App(folder, *options, code=code)
     try:
         app.start()
         yield app

@@ -8,7 +8,7 @@ import base64
 import io
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,7 +18,10 @@ from PIL import Image
 
 from agegenderemo import Analyzer
 from agegenderemo.web.app import build_demo
-from agegenderemo.web.options import launch_options
+from agegenderemo.web.guard import Limits, Store
+from agegenderemo.web.guard.assembly import guarded
+from agegenderemo.web.guard.server import running
+from agegenderemo.web.options import page_options
 
 try:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -42,14 +45,21 @@ OpenPage = Callable[..., "Page"]
 
 
 @contextmanager
-def serving(analyzer: Analyzer) -> Iterator[str]:
-    """The page around an analyzer: its address."""
-    demo = build_demo(analyzer)
-    try:
-        _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
-        yield str(url)
-    finally:
-        demo.close()
+def stored(folder: Path) -> Iterator[Store]:
+    """A store that gradio takes for its temporary folder. All tests together are one busy client,
+    so its pace is not bounded."""
+    store = Store(Limits(address_rate=100), folder)
+    with closing(store), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(store.folder))
+        yield store
+
+
+@contextmanager
+def serving(analyzer: Analyzer, store: Store) -> Iterator[str]:
+    """The page around an analyzer, behind its guard: its address."""
+    demo = build_demo(analyzer, store)
+    with running(guarded(demo, store, page_options(store.limits), host="127.0.0.1")) as url:
+        yield url
 
 
 def data_url(image: Image.Image, kind: str = "JPEG") -> str:
@@ -72,6 +82,7 @@ def page_opener(app: App) -> Iterator[OpenPage]:
         page = context.new_page()
         page.set_default_timeout(30_000)
         page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda message: problems.extend(_violations(message.text)))
         page.goto(f"{app.url}?__theme={theme}")
         page.wait_for_selector("#live-toggle")
         return page
@@ -83,6 +94,11 @@ def page_opener(app: App) -> Iterator[OpenPage]:
     assert [url for url in requests if not _is_local(url)] == []
     assert problems == []
     assert "Traceback" not in app.log()
+
+
+def _violations(text: str) -> list[str]:
+    """A message of the console, where the page's own policy forbade it something."""
+    return [text] if "Content Security Policy" in text else []
 
 
 def _is_local(url: str) -> bool:

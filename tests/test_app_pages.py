@@ -1,9 +1,11 @@
 """Photo, Many photos and About without a browser, and how the page is launched."""
 
+import argparse
 import csv
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 import zipfile
@@ -20,22 +22,26 @@ from agegenderemo import Analyzer
 from agegenderemo.results import csv_fields, error_record
 from agegenderemo.tasks import DEFAULT_TASKS
 from agegenderemo.web import about, batch, photo
+from agegenderemo.web.app import add_arguments, serve_options
 from agegenderemo.web.downloads import csv_text
-from agegenderemo.web.options import launch_options
+from agegenderemo.web.guard import Limits, Store
+from agegenderemo.web.options import PORTS, listening_address
+from agegenderemo.web.privacy import privacy_html, privacy_sentence
 
 pytest_plugins = ["web_fixtures"]
 
 # ------------------------------------------------------------------ Photo
 
 
-def test_photo_shows_every_face_of_solvay(analyzer: Analyzer, server: str) -> None:
-    shown = photo._photo_shower(analyzer)(str(SOLVAY))
+def test_photo_shows_every_face_of_solvay(analyzer: Analyzer, store: Store) -> None:
+    shown = photo._photo_shower(analyzer, store)(str(store.keep(SOLVAY)))
     message, annotated, _, cards, title, chart, table, json_path, csv_path, faces = shown
     assert "29 faces" in message
     assert len(faces) == 29
     assert cards.count('class="face-card"') == 29
     assert cards.count('aria-pressed="true"') == 1
-    assert annotated["value"].shape == (1013, 1400, 3)
+    with store.open(annotated["value"]) as jpeg, Image.open(jpeg) as picture:
+        assert picture.size == (1400, 1013)
     assert "Face 1" in title
     assert len(chart.data[0].x) == 8
     assert table.count("<tr>") == 30
@@ -78,10 +84,12 @@ def odd_zip(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_zip_with_escaping_names_is_read_in_memory(odd_zip: Path, tmp_path: Path) -> None:
-    before = sorted(p for p in tmp_path.parent.rglob("*") if p.is_file())
-    items = {item.name: item for item in batch.read_items([odd_zip])}
-    assert sorted(p for p in tmp_path.parent.rglob("*") if p.is_file()) == before
+def test_a_zip_with_escaping_names_is_read_in_memory(odd_zip: Path, store: Store) -> None:
+    uploaded = store.keep(odd_zip)
+    around = odd_zip.parent.parent
+    before = sorted(p for p in around.rglob("*") if p.is_file())
+    items = {item.name: item for item in batch.read_items([uploaded], store)}
+    assert sorted(p for p in around.rglob("*") if p.is_file()) == before
     assert set(items) == {
         "escape.jpg", "windows.jpg", "place.jpg", "notes.txt", "inner.zip", "broken.jpg",
         "empty.png",
@@ -92,11 +100,12 @@ def test_a_zip_with_escaping_names_is_read_in_memory(odd_zip: Path, tmp_path: Pa
 
 
 def test_batch_has_a_row_for_every_picture(
-    analyzer: Analyzer, server: str, odd_zip: Path, tmp_path: Path
+    analyzer: Analyzer, store: Store, odd_zip: Path, tmp_path: Path
 ) -> None:
     text = tmp_path / "text.png"
     text.write_text("hello")
-    shown = batch._batch_shower(analyzer)([str(odd_zip), str(text), str(ASTRONAUT)], gr.Progress())
+    paths = [str(store.keep(path)) for path in (odd_zip, text, ASTRONAUT)]
+    shown = batch._batch_shower(analyzer, store)(paths, gr.Progress())
     message, _, table, json_path, csv_path, zip_path = shown
     assert "4 pictures read, 4 faces; 5 could not be read" in message
     results = json.loads(Path(json_path).read_text(encoding="utf-8"))
@@ -115,35 +124,35 @@ def test_batch_has_a_row_for_every_picture(
             assert picture.size == (512, 512)
 
 
-def test_zip_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_zip_limits(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "MAX_PICTURES", 3)
     monkeypatch.setattr(batch, "MAX_PICTURE_BYTES", 1000)
-    monkeypatch.setattr(batch, "MAX_TOTAL_BYTES", 1500)
+    monkeypatch.setattr(batch, "MAX_TOTAL_BYTES", 2500)  # what failed counts too
     path = tmp_path / "bomb.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, size in {"big.png": 5000, "a.png": 900, "b.png": 900, "c.png": 1}.items():
             archive.writestr(name, b"\0" * size)
-    big, a, b, c = batch.read_items([path])
+    big, a, b, c = batch.read_items([store.keep(path)], store)
     assert big.content is None
     assert "Larger than" in (big.error or "")
     assert a.content is not None
     assert b.content is None
-    assert "unpacks to more than" in (b.error or "")
+    assert "unpacks to too much" in (b.error or "")
     assert c.content is None
     assert "Only 3 pictures" in (c.error or "")
 
 
-def test_encrypted_and_damaged_zips_are_rows(tmp_path: Path) -> None:
+def test_encrypted_and_damaged_zips_are_rows(store: Store, tmp_path: Path) -> None:
     path = tmp_path / "locked.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.png", b"abc")
     content = bytearray(path.read_bytes())
     content[content.index(b"PK\x01\x02") + 8] |= 1  # the flag of an encrypted member
     path.write_bytes(content)
-    (item,) = batch.read_items([path])
+    (item,) = batch.read_items([store.keep(path)], store)
     assert "password" in (item.error or "")
     path.write_bytes(b"PK\x03\x04 nonsense")
-    (item,) = batch.read_items([path])
+    (item,) = batch.read_items([store.keep(path)], store)
     assert "damaged" in (item.error or "")
 
 
@@ -157,15 +166,15 @@ def test_about_shows_the_figures_of_the_card_only() -> None:
     }
     measured = {"data": "utkface", "split": "test", "n": 4741, "tasks": tasks}
     card = {"name": "some-name", "parameters": 1234567, "figures": {"utkface": measured}}
-    html = about.about_html(card, DEFAULT_TASKS).replace("\N{NO-BREAK SPACE}", " ")
+    html = about.about_html(card, DEFAULT_TASKS, Limits()).replace("\N{NO-BREAK SPACE}", " ")
     for text in ("some-name", "1,234,567", "5.43 ± 6.50 years", "91.2 %", "4,741", "UTKFace, test"):
         assert text in html
     assert "FER+" not in html
-    assert "No measured figures" in about.about_html({}, DEFAULT_TASKS)
+    assert "No measured figures" in about.about_html({}, DEFAULT_TASKS, Limits())
 
 
 def test_about_says_of_the_shipped_network_what_it_is(analyzer: Analyzer) -> None:
-    html = about.about_html(analyzer.card, analyzer.tasks)
+    html = about.about_html(analyzer.card, analyzer.tasks, Limits())
     for text in (
         "an AgeGenderNet (9,365,552 parameters, faces of 96×96 pixels)",
         "trained on UTKFace, FER+ and FairFace",
@@ -177,14 +186,39 @@ def test_about_says_of_the_shipped_network_what_it_is(analyzer: Analyzer) -> Non
 
 
 def test_launch_binds_localhost_except_on_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SPACE_ID", "GRADIO_SERVER_NAME"):
+    for name in ("SPACE_ID", "GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT"):
         monkeypatch.delenv(name, raising=False)
-    assert "server_name" not in launch_options()
+    host, port = listening_address()
+    assert host == "127.0.0.1"
+    assert port in PORTS
     monkeypatch.setenv("SPACE_ID", "someone/space")
-    assert launch_options()["server_name"] == "0.0.0.0"
-    assert launch_options("127.0.0.1", 7)["server_name"] == "127.0.0.1"
+    assert listening_address()[0] == "0.0.0.0"
+    assert listening_address("127.0.0.1")[0] == "127.0.0.1"
     monkeypatch.setenv("GRADIO_SERVER_NAME", "127.0.0.1")
-    assert "server_name" not in launch_options()
+    assert listening_address()[0] == "127.0.0.1"
+    monkeypatch.setenv("GRADIO_SERVER_PORT", "x")
+    with pytest.raises(OSError, match="GRADIO_SERVER_PORT is 'x', not a port"):
+        listening_address()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        monkeypatch.setenv("GRADIO_SERVER_PORT", str(taken.getsockname()[1]))
+        with pytest.raises(OSError, match="is taken"):
+            listening_address()
+
+
+def test_one_sentence_says_what_is_kept(analyzer: Analyzer, server: str, store: Store) -> None:
+    sentence = privacy_sentence(store.limits)
+    assert "31 minutes" in sentence
+    assert "3 seconds" in privacy_sentence(Limits(keep_seconds=2, sweep_seconds=1))
+    assert sentence in about.about_html(analyzer.card, analyzer.tasks, store.limits)
+    config = httpx.get(f"{server}config").json()
+    (line,) = (c for c in config["components"] if c["props"].get("elem_id") == "privacy")
+    assert line["props"]["value"] == privacy_html(store.limits)
+    assert (
+        f"deleted {Limits().keep_seconds // 60:.0f} minutes after"
+        in (ROOT / "SECURITY.md").read_text()
+    )
 
 
 def test_the_page_keeps_nothing(server: str) -> None:
@@ -216,6 +250,18 @@ def test_unknown_options_are_refused() -> None:
     assert "unrecognized arguments: --checkpiont" in text
 
 
+def test_hosts_and_proxies_are_options() -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    words = ["--allowed-host", "a.example", "--allowed-host", "b.example", "--trusted-proxy", "::1"]
+    options = serve_options(parser.parse_args(words))
+    assert options["allowed_hosts"] == ["a.example", "b.example"]
+    assert options["trusted_proxies"] == ["::1/128"]
+    status, text = run_app("--trusted-proxy", "nonsense")
+    assert status == 2
+    assert "--trusted-proxy" in text
+
+
 @pytest.mark.parametrize("way", ["option", "environment"])
 def test_a_missing_checkpoint_is_one_sentence(way: str) -> None:
     if way == "option":
@@ -241,7 +287,10 @@ def test_a_page_that_is_up_has_not_drawn_yet() -> None:
 import sys
 from agegenderemo import Analyzer
 from agegenderemo.web.app import build_demo
-build_demo(Analyzer.from_checkpoint())
+from agegenderemo.web.guard import Store
+store = Store()
+build_demo(Analyzer.from_checkpoint(), store)
+store.close()
 print([name for name in ("torch", "plotly.graph_objects", "matplotlib") if name in sys.modules])
 """
     result = subprocess.run(

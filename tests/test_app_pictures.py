@@ -16,6 +16,7 @@ from PIL import Image
 from agegenderemo import Analyzer
 from agegenderemo.tasks import EMOTION
 from agegenderemo.web import batch, photo
+from agegenderemo.web.guard import Store
 
 pytest_plugins = ["web_fixtures"]
 
@@ -130,30 +131,33 @@ UNREADABLE = {
 
 @pytest.mark.parametrize("case", READABLE)
 def test_odd_pictures_are_read(
-    client: Client, analyzer: Analyzer, tmp_path: Path, case: str
+    client: Client, analyzer: Analyzer, store: Store, tmp_path: Path, case: str
 ) -> None:
     make, size, faces = READABLE[case]
-    path = str(make(tmp_path))
-    result = client.predict(handle_file(path), api_name="/analyze")
+    path = make(tmp_path)
+    result = client.predict(handle_file(str(path)), api_name="/analyze")
+    uploaded = str(store.keep(path))
     assert (result["width"], result["height"]) == size
     assert len(result["faces"]) == faces
-    message, annotated, *_ = photo._photo_shower(analyzer)(path)
+    message, annotated, *_ = photo._photo_shower(analyzer, store)(uploaded)
     assert ("1 face," if faces else "No face was found") in message
-    assert max(annotated["value"].shape) <= photo.MAX_SHOWN_SIDE
+    with store.open(annotated["value"]) as file, Image.open(file) as picture:
+        assert max(picture.size) <= photo.MAX_SHOWN_SIDE
     with zipfile.ZipFile(tmp_path / "annotated.zip", "w") as archive:
-        assert list(batch.analyze_items(analyzer, batch.read_items([path]), archive)) == [result]
+        items = batch.read_items([uploaded], store)
+        assert list(batch.analyze_items(analyzer, items, archive)) == [result]
 
 
 @pytest.mark.parametrize("case", UNREADABLE)
 def test_broken_pictures_are_one_sentence(
-    client: Client, analyzer: Analyzer, tmp_path: Path, case: str
+    client: Client, analyzer: Analyzer, store: Store, tmp_path: Path, case: str
 ) -> None:
     make, words = UNREADABLE[case]
     path = make(tmp_path)
     with pytest.raises(AppError, match=words) as raised:
         client.predict(handle_file(str(path)), api_name="/analyze")
     assert "Traceback" not in str(raised.value)
-    message = photo._photo_shower(analyzer)(str(path))[0]
+    message = photo._photo_shower(analyzer, store)(str(store.keep(path)))[0]
     assert words in message
     assert 'class="note bad"' in message
 

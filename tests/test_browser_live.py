@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from browser import App
-from pages import OpenPage, fits, frames, needs_browser, serving, wait_frames
+from pages import OpenPage, fits, frames, needs_browser, serving, stored, wait_frames
 from PIL import Image
 
 from agegenderemo import Analyzer
@@ -141,8 +141,7 @@ def test_who_goes_is_forgotten(
     """By the button or by closing the tab, though a frame is under way."""
     viewers = Viewers(analyzer.tracker)
     monkeypatch.setattr("agegenderemo.web.live.Viewers", lambda _: viewers)
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    with serving(analyzer) as url:
+    with stored(tmp_path) as store, serving(analyzer, store) as url:
         context = browser.new_context()  # stays open, as a browser does when a tab is closed
         page = context.new_page()
         page.goto(url)

@@ -46,7 +46,7 @@ def test_photo_solvay(
     expect(page.locator("#photo-table tbody tr")).to_have_count(29)
     expect(page.locator("#photo-annotated img")).to_be_visible()
     bars = page.locator("#photo-chart .bars .point text")
-    expect(bars).to_have_count(len(EMOTION.classes))
+    expect(bars).to_have_count(len(EMOTION.classes), timeout=20_000)  # brings the chart's library
     assert fits(page)
 
     data = json.loads(download(page, "#photo-json", tmp_path).read_text(encoding="utf-8"))

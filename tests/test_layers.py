@@ -198,7 +198,10 @@ for room in {RUN!r}:
 for name in agegenderemo.__all__:
     getattr(agegenderemo, name)
 from agegenderemo.web.app import build_demo
-print(type(build_demo(agegenderemo.Analyzer.from_checkpoint())).__name__)
+from agegenderemo.web.guard import Store
+store = Store()
+print(type(build_demo(agegenderemo.Analyzer.from_checkpoint(), store)).__name__)
+store.close()
 """
     printed = run_without(code).split()
     assert "agegenderemo.inference.torch_backend" in printed

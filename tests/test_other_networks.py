@@ -28,6 +28,7 @@ from agegenderemo.results import csv_fields
 from agegenderemo.tasks import AGE, EMOTION, EMOTION6, GENDER, SMILE
 from agegenderemo.web import about, batch, live, photo, words
 from agegenderemo.web.app import build_demo
+from agegenderemo.web.guard import Limits, Store
 
 try:
     from playwright.sync_api import Browser, expect
@@ -62,11 +63,6 @@ def other(checkpoint: Path) -> Analyzer:
     return Analyzer.from_checkpoint(checkpoint)
 
 
-@pytest.fixture(autouse=True)
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-
-
 def said(text: str) -> set[str]:
     # Pictures within the page are letters too.
     text = re.sub(r"data:image/\w+;base64,[\w+/=]+", "", text)
@@ -78,8 +74,8 @@ def check(name: str, text: str) -> None:
     assert FAMILIAR[name] <= said(text)
 
 
-def test_photo(name: str, other: Analyzer) -> None:
-    shown = photo._photo_shower(other)(str(SOLVAY))
+def test_photo(name: str, other: Analyzer, store: Store) -> None:
+    shown = photo._photo_shower(other, store)(str(store.keep(SOLVAY)))
     message, _, _, cards, title, chart, table, json_path, csv_path, faces = shown
     assert message.startswith('<p class="note quiet">29 faces, the largest first.</p>')
     check(name, " ".join((cards, title, table, Path(json_path).read_text(encoding="utf-8"))))
@@ -97,8 +93,8 @@ def test_photo(name: str, other: Analyzer) -> None:
         assert tuple(chart.layout.yaxis.ticktext) == EMOTION6.classes
 
 
-def test_many(name: str, other: Analyzer) -> None:
-    shown = batch._batch_shower(other)([str(ASTRONAUT)], gr.Progress())
+def test_many(name: str, other: Analyzer, store: Store) -> None:
+    shown = batch._batch_shower(other, store)([str(store.keep(ASTRONAUT))], gr.Progress())
     message, _, table, json_path, _, _ = shown
     assert "1 picture read, 1 face." in message
     check(name, table + Path(json_path).read_text(encoding="utf-8"))
@@ -120,7 +116,7 @@ def described(html: str) -> Any:
 
 
 def test_about(name: str, other: Analyzer) -> None:
-    html = about.about_html(other.card, other.tasks)
+    html = about.about_html(other.card, other.tasks, Limits())
     assert STRANGE[name] & said(html) == set()
     assert "trained on fer." in html
     reads = {"age and glasses": "age and glasses", "six emotions and age": "six emotions and age"}
@@ -128,8 +124,8 @@ def test_about(name: str, other: Analyzer) -> None:
     assert "UTKFace" not in html
 
 
-def test_all_that_the_page_holds(name: str, other: Analyzer) -> None:
-    config = build_demo(other).get_config_file()
+def test_all_that_the_page_holds(name: str, other: Analyzer, store: Store) -> None:
+    config = build_demo(other, store).get_config_file()
     # The scripts are the same for all; the product has its own name.
     text = json.dumps([{**c["props"], "js_on_load": ""} for c in config["components"]], default=str)
     text += json.dumps([d.get("api_description") for d in config["dependencies"]])

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from browser import CHROMIUM, FLAGS, App, running_app, write_camera
 from gradio_client import Client
-from pages import ASTRONAUT, OpenPage, page_opener, serving
+from pages import ASTRONAUT, OpenPage, page_opener, serving, stored
 
 from agegenderemo import Analyzer
+from agegenderemo.web.guard import Store
 
 try:
     from playwright.sync_api import Browser, sync_playwright
@@ -22,12 +23,17 @@ except ImportError:
 
 
 @pytest.fixture(scope="session")
-def server(analyzer: Analyzer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """Where the page of this process has its files."""
+    with stored(tmp_path_factory.mktemp("store")) as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def server(analyzer: Analyzer, store: Store) -> Iterator[str]:
     """Address of the page around the shipped network."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
-        with serving(analyzer) as url:
-            yield url
+    with serving(analyzer, store) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: Arguments) -> int:
-    from agegenderemo.web.app import serve
+    from agegenderemo.web.app import serve, serve_options
 
-    serve(args.checkpoint, args.host, args.port)
-    return 0
+    serve(**serve_options(args))
 
 
 COMMAND = Command("demo", "serve the page on this machine", _add_arguments, _run, extra="app")

@@ -12,7 +12,8 @@ from agegenderemo.report import SETS, tables
 from agegenderemo.tasks import TaskSpec
 from agegenderemo.tasks.cautions import cautions, not_facts
 from agegenderemo.web.cards import table_html
-from agegenderemo.web.options import KEEP_SECONDS
+from agegenderemo.web.guard import Limits
+from agegenderemo.web.privacy import privacy_sentence
 from agegenderemo.web.words import counted, listed
 
 _POSES = "Turned, covered, blurred or small faces, hard shadows, make-up, masks and drawings."
@@ -24,14 +25,13 @@ _FAMILIES = {
 """What a family of networks is called, and what it is."""
 
 
-def about_page(analyzer: Analyzer) -> None:
+def about_page(analyzer: Analyzer, limits: Limits) -> None:
     """Lay out the About tab."""
-    gr.HTML(
-        about_html(analyzer.card, analyzer.tasks), apply_default_css=False, elem_id="about-page"
-    )
+    html = about_html(analyzer.card, analyzer.tasks, limits)
+    gr.HTML(html, apply_default_css=False, elem_id="about-page")
 
 
-def about_html(card: Mapping[str, Any], tasks: Sequence[TaskSpec]) -> str:
+def about_html(card: Mapping[str, Any], tasks: Sequence[TaskSpec], limits: Limits) -> str:
     """The text of the page; every figure in it comes from the checkpoint's ``card``."""
     weak = "\n".join(f"<li>{escape(sentence)}</li>" for sentence in (_POSES, *cautions(tasks)))
     return f"""
@@ -53,11 +53,10 @@ network reads {escape(counted(tasks))}{" together" if len(tasks) > 1 else ""}.</
 <p>Do not use it to decide anything about anyone.</p>
 
 <h2>What happens to your picture</h2>
-<p>It goes to the server that runs this page, and to no one else. Live frames are read in memory and
-are never written down. An uploaded picture and its results lie in a temporary folder so that you
-can look at them and download them; they are deleted after {_duration(KEEP_SECONDS)}, and when the
-server stops. There is no log of pictures, no history, no account and no tracking, and the page asks
-no other host for anything.</p>
+<p>It goes to the server that runs this page, and to no one else.
+{escape(privacy_sentence(limits))} Until then they lie in a temporary folder so that you can look at
+them and download them. There is no log of pictures, no history, no account and no tracking, and the
+page asks no other host for anything.</p>
 </article>
 """
 
@@ -118,7 +117,3 @@ def _not_facts(tasks: Sequence[TaskSpec]) -> str:
         f"{'' if index else ':'}{',' if index else ''} not {what}"
         for index, what in enumerate(not_facts(tasks))
     )
-
-
-def _duration(seconds: int) -> str:
-    return f"{seconds // 60} minutes"

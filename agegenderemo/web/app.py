@@ -9,12 +9,12 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from html import escape
 from importlib.util import find_spec
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from agegenderemo.errors import AgeGenderEmoError, MissingExtraError
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import gradio as gr
 
     from agegenderemo.inference.analyzer import Analyzer
+    from agegenderemo.web.guard import Limits, Store
 
 CHECKPOINT_VARIABLE = "AGEGENDEREMO_CHECKPOINT"
 
@@ -37,8 +38,9 @@ _HEADER = """
 """
 
 
-def build_demo(analyzer: "Analyzer") -> "gr.Blocks":
-    """The page around an analyzer, which all sessions share.
+def build_demo(analyzer: "Analyzer", store: "Store") -> "gr.Blocks":
+    """The page around an analyzer, which all sessions share. Uploads and results lie in the store,
+    whose folder must be ``GRADIO_TEMP_DIR`` by now, and which removes them.
 
     Raises MissingExtraError where gradio or plotly is not installed.
     """
@@ -48,15 +50,12 @@ def build_demo(analyzer: "Analyzer") -> "gr.Blocks":
     from agegenderemo.web.about import about_page
     from agegenderemo.web.batch import batch_page
     from agegenderemo.web.live import live_page
-    from agegenderemo.web.options import KEEP_SECONDS, QUEUE_SIZE, SWEEP_SECONDS
+    from agegenderemo.web.options import QUEUE_SIZE
     from agegenderemo.web.photo import photo_page
+    from agegenderemo.web.privacy import privacy_html
     from agegenderemo.web.words import names_of
 
-    demo: gr.Blocks = gr.Blocks(
-        title="AgeGenderEmo",
-        analytics_enabled=False,
-        delete_cache=(SWEEP_SECONDS, KEEP_SECONDS),
-    )
+    demo: gr.Blocks = gr.Blocks(title="AgeGenderEmo", analytics_enabled=False)
     with demo:
         header = _HEADER.replace("@names@", escape(names_of(analyzer.tasks)))
         gr.HTML(header, apply_default_css=False)
@@ -64,12 +63,13 @@ def build_demo(analyzer: "Analyzer") -> "gr.Blocks":
             with gr.Tab("Live", id="live"):
                 live_page(analyzer)
             with gr.Tab("Photo", id="photo"):
-                photo_page(analyzer)
+                photo_page(analyzer, store)
             with gr.Tab("Many photos", id="many"):
-                batch_page(analyzer)
+                batch_page(analyzer, store)
             with gr.Tab("About", id="about"):
-                about_page(analyzer)
-    demo.queue(max_size=QUEUE_SIZE)
+                about_page(analyzer, store.limits)
+        gr.HTML(privacy_html(store.limits), apply_default_css=False, elem_id="privacy")
+    demo.queue(max_size=QUEUE_SIZE, api_open=False)
     return demo
 
 
@@ -85,36 +85,80 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port", type=int, help="port to listen on; default: the first free one from 7860"
     )
+    parser.add_argument(
+        "--allowed-host",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a name that the server answers to, as behind a reverse proxy; may be repeated",
+    )
+    parser.add_argument(
+        "--trusted-proxy",
+        metavar="ADDRESS",
+        action="append",
+        default=[],
+        type=_network,
+        help="address or network of a proxy whose X-Forwarded-For is true; may be repeated",
+    )
+
+
+def _network(text: str) -> str:
+    return str(ip_network(text, strict=False))
 
 
 def serve(
     checkpoint: str | os.PathLike[str] | None = None,
     host: str | None = None,
     port: int | None = None,
-) -> None:
-    """Serve the page until it is stopped, and leave no file behind.
+    *,
+    allowed_hosts: Iterable[str] = (),
+    trusted_proxies: Iterable[str] = (),
+    limits: "Limits | None" = None,
+) -> NoReturn:
+    """Serve the page until it is stopped, leave no file behind, and end the process.
+
+    ``allowed_hosts`` are names that the server answers to besides its own, ``trusted_proxies``
+    addresses or networks whose ``X-Forwarded-For`` is believed.
 
     Raises MissingExtraError where gradio or plotly is not installed, CheckpointError for a
-    checkpoint that cannot be used, OSError for a port that is taken.
+    checkpoint that cannot be used, OSError for a port that is taken, ValueError for a proxy that is
+    no address.
     """
     # A service manager stops it with SIGTERM: end as with Ctrl+C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # gradio cleans its own folder up only when no page is open at the end.
-    with TemporaryDirectory(prefix="agegenderemo-", ignore_cleanup_errors=True) as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder
-        # What is imported stays: looking for garbage in it, again and again, takes a fifth of the
-        # start.
-        gc.disable()
-        with _extra():
-            from agegenderemo.web.options import launch_options
+    # What is imported stays: looking for garbage in it, again and again, takes a fifth of the
+    # start.
+    gc.disable()
+    with _extra():
+        from agegenderemo.web.options import listening_address, page_options
 
-        from agegenderemo.inference.analyzer import Analyzer
+    from agegenderemo.inference.analyzer import Analyzer
+    from agegenderemo.web.guard import Store, assembly
 
+    host, port = listening_address(host, port)
+    with closing(Store(limits)) as store:
+        os.environ["GRADIO_TEMP_DIR"] = str(store.folder)
+        _read_heic_too()
         analyzer = Analyzer.from_checkpoint(os.fspath(checkpoint) if checkpoint else None)
-        demo = build_demo(analyzer)
+        app = assembly.guarded(
+            build_demo(analyzer, store),
+            store,
+            page_options(store.limits),
+            host=host,
+            allowed_hosts=allowed_hosts,
+            trusted_proxies=trusted_proxies,
+        )
         gc.freeze()  # nor is any of this ever garbage, and a search of it would hold up a frame
         gc.enable()
-        demo.launch(**launch_options(host, port))
+        assembly.serve(app, store, host, port)
+
+
+def _read_heic_too() -> None:
+    """The photos of phones, where their decoder is installed."""
+    with suppress(ModuleNotFoundError):
+        from pi_heif import register_heif_opener
+
+        register_heif_opener()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -123,13 +167,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="app.py", description="Serve the page on this machine.", allow_abbrev=False
     )
     add_arguments(parser)
-    args = parser.parse_args(argv)
     try:
-        serve(args.checkpoint, args.host, args.port)
+        serve(**serve_options(parser.parse_args(argv)))
     except (AgeGenderEmoError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return 0
+    except KeyboardInterrupt:  # before it was up
+        return 130
+
+
+def serve_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What `serve` takes, from the options of `add_arguments`."""
+    return {
+        "checkpoint": args.checkpoint,
+        "host": args.host,
+        "port": args.port,
+        "allowed_hosts": args.allowed_host,
+        "trusted_proxies": args.trusted_proxy,
+    }
 
 
 @contextmanager

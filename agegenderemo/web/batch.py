@@ -1,29 +1,40 @@
 """Many photos: files and zips in, a table, CSV, JSON and a zip of annotated pictures out."""
 
 import io
+import os
+import struct
 import zipfile
-import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, BinaryIO
 
 import gradio as gr
 from PIL import Image
 
 from agegenderemo.errors import ImageError
 from agegenderemo.imaging.draw import annotate
-from agegenderemo.imaging.load import IMAGE_SUFFIXES, load_image, shrink
+from agegenderemo.imaging.load import IMAGE_SUFFIXES, shrink
 from agegenderemo.inference.analyzer import Analyzer
-from agegenderemo.results import error_record, picture_record
+from agegenderemo.results import error_record
 from agegenderemo.web.cards import face_table, note
-from agegenderemo.web.downloads import csv_text, download_path, download_text, json_text
+from agegenderemo.web.downloads import csv_text, download_text, full_disk_said, json_text
+from agegenderemo.web.guard import Store, StoreError
+from agegenderemo.web.guard.names import safe_name, visible
+from agegenderemo.web.guard.zips import BAD_ZIP, Budget, ZipError, check_zip
+from agegenderemo.web.photo import read_photo
+from agegenderemo.web.picture_input import FilesInput
 
 MAX_PICTURES = 500
 MAX_PICTURE_BYTES = 50 * 2**20
 MAX_TOTAL_BYTES = 1000 * 2**20
 MAX_JPEG_SIDE = 65_500  # pixels: the format has no more
+_MAX_NAME = 200  # characters; a zip may state 65,535
 _HINT = "Choose several pictures, or a zip of them."
+_DAMAGED = "The zip is damaged or not a zip."
+_TOO_LARGE = f"Larger than {MAX_PICTURE_BYTES // 2**20} MB."
+_TOO_MUCH = f"There is more than {MAX_TOTAL_BYTES // 2**20} MB in all; the rest is left out."
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,51 +47,76 @@ class Item:
 
 
 def base_name(name: str) -> str:
-    """The last part of a member's name, whichever system wrote it: no folder survives."""
-    return PureWindowsPath(PurePosixPath(name).name).name or "unnamed"
+    """The last part of a member's name, whichever system wrote it: no folder survives, and nothing
+    that does not show."""
+    last = PureWindowsPath(PurePosixPath(visible(name)).name).name
+    return last[:_MAX_NAME] or "unnamed"
 
 
-def read_items(paths: Sequence[str | Path]) -> Iterator[Item]:
-    """The pictures of uploaded files and zips, one at a time and within the limits above.
+def read_items(paths: Sequence[str | Path], store: Store) -> Iterator[Item]:
+    """The pictures of uploaded files and zips, which lie in the store, one at a time and within the
+    limits above.
 
     Nothing of a zip is written to disk. What cannot be taken is an Item with an error.
     """
-    left, budget = MAX_PICTURES, MAX_TOTAL_BYTES
+    left, budget = MAX_PICTURES, Budget(MAX_TOTAL_BYTES)
     for path in map(Path, paths):
-        items = _zip_items(path, budget) if _is_zip(path) else iter([_file_item(path)])
-        for item in items:
+        for item in _items_of(path, store, budget):
             if left == 0:
                 yield Item(item.name, error=f"Only {MAX_PICTURES} pictures are read at once.")
                 return
             left -= 1
-            budget -= len(item.content or b"")
             yield item
 
 
-def _is_zip(path: Path) -> bool:
-    return path.suffix.lower() == ".zip" or zipfile.is_zipfile(path)
-
-
-def _file_item(path: Path) -> Item:
-    if path.stat().st_size > MAX_PICTURE_BYTES:
-        return Item(path.name, error=_TOO_LARGE)
-    return Item(path.name, path.read_bytes())
-
-
-def _zip_items(path: Path, budget: int) -> Iterator[Item]:
+def _items_of(path: Path, store: Store, budget: Budget) -> Iterator[Item]:
     try:
-        archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        yield Item(path.name, error="The zip is damaged or not a zip.")
+        file = store.open(path)
+    except StoreError as error:
+        yield Item(path.name, error=str(error))
+        return
+    with file:
+        if _is_zip(file, path):
+            yield from _zip_items(file, path.name, budget)
+        else:
+            yield _file_item(file, path.name, budget)
+
+
+def _is_zip(file: BinaryIO, path: Path) -> bool:
+    try:
+        return path.suffix.lower() == ".zip" or zipfile.is_zipfile(file)
+    except (*BAD_ZIP, struct.error):
+        return False
+    finally:
+        file.seek(0)
+
+
+def _file_item(file: BinaryIO, name: str, budget: Budget) -> Item:
+    size = os.fstat(file.fileno()).st_size
+    if size > MAX_PICTURE_BYTES:
+        return Item(name, error=_TOO_LARGE)
+    if size > budget.left:
+        return Item(name, error=_TOO_MUCH)
+    budget.left -= size
+    return Item(name, file.read())
+
+
+def _zip_items(file: BinaryIO, name: str, budget: Budget) -> Iterator[Item]:
+    try:
+        archive = zipfile.ZipFile(file)
+        check_zip(archive)
+    except ZipError as error:
+        yield Item(name, error=str(error))
+        return
+    except (*BAD_ZIP, struct.error):
+        yield Item(name, error=_DAMAGED)
         return
     with archive:
         members = [member for member in archive.infolist() if _wanted(member)]
         if not members:
-            yield Item(path.name, error="The zip holds no pictures.")
+            yield Item(name, error="The zip holds no pictures.")
         for member in members:
-            item = _member_item(archive, member, budget)
-            budget -= len(item.content or b"")
-            yield item
+            yield _member_item(archive, member, budget)
 
 
 def _wanted(member: zipfile.ZipInfo) -> bool:
@@ -89,62 +125,59 @@ def _wanted(member: zipfile.ZipInfo) -> bool:
     return not (member.is_dir() or name.startswith(".") or "__MACOSX/" in member.filename)
 
 
-def _member_item(archive: zipfile.ZipFile, member: zipfile.ZipInfo, budget: int) -> Item:
+def _member_item(archive: zipfile.ZipFile, member: zipfile.ZipInfo, budget: Budget) -> Item:
     name = base_name(member.filename)
     suffix = Path(name).suffix.lower()
     if suffix == ".zip":
         return Item(name, error="A zip inside a zip is not opened.")
-    if suffix not in IMAGE_SUFFIXES:
-        return Item(name, error="Not a picture (JPEG, PNG, WebP, BMP, GIF, TIFF).")
+    heic = "HEIF" in Image.OPEN
+    if suffix not in IMAGE_SUFFIXES and not (heic and suffix in (".heic", ".heif")):
+        more = ", HEIC" if heic else ""
+        return Item(name, error=f"Not a picture (JPEG, PNG, WebP, BMP, GIF, TIFF{more}).")
     if member.flag_bits & 0x1:
         return Item(name, error="Protected by a password; zip it without one.")
-    limit = min(MAX_PICTURE_BYTES, budget)
     try:
-        with archive.open(member) as stream:
-            # The size that the zip states may be a lie: count what comes out.
-            content = stream.read(limit + 1)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError):
-        return Item(name, error="This entry of the zip is damaged.")
-    if len(content) > limit:
-        return Item(name, error=_TOO_LARGE if limit == MAX_PICTURE_BYTES else _TOO_MUCH)
-    return Item(name, content)
-
-
-_TOO_LARGE = f"Larger than {MAX_PICTURE_BYTES // 2**20} MB."
-_TOO_MUCH = f"The zip unpacks to more than {MAX_TOTAL_BYTES // 2**20} MB; the rest is left out."
+        return Item(name, budget.read(archive, member, MAX_PICTURE_BYTES))
+    except ZipError as error:
+        return Item(name, error=str(error))
 
 
 def analyze_items(
-    analyzer: Analyzer, items: Iterator[Item], annotated: zipfile.ZipFile
+    analyzer: Analyzer,
+    items: Iterator[Item],
+    annotated: zipfile.ZipFile,
+    left: Counter[str] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """One result a picture in the documented JSON shape, one with an ``error`` for a bad
     one.
 
-    The annotated pictures go into ``annotated`` as JPEG, under names that are unique there.
+    The annotated pictures go into ``annotated`` as JPEG, under names that are unique there;
+    ``left`` is told how many faces of a picture were not read.
     """
     for number, item in enumerate(items, start=1):
         if item.content is None:
             yield error_record(item.name, item.error or "")
             continue
         try:
-            image = load_image(item.content)
-            faces = analyzer.analyze(image)
+            photo = read_photo(analyzer, item.content, item.name)
         except ImageError as error:
-            sentence = str(error).replace("the image:", f"{item.name}:")
-            yield error_record(item.name, sentence)
+            yield error_record(item.name, error)
             continue
         stream = io.BytesIO()
-        drawn, _ = shrink(annotate(image, faces), MAX_JPEG_SIDE)
+        drawn, _ = shrink(annotate(photo.picture.image, photo.faces), MAX_JPEG_SIDE)
         Image.fromarray(drawn).save(stream, "JPEG", quality=88)
-        annotated.writestr(f"{number:03}-{Path(item.name).stem}.jpg", stream.getvalue())
-        yield picture_record(item.name, image, faces)
+        name = safe_name(f"{number:03}-{Path(item.name).stem}.jpg")
+        annotated.writestr(name, stream.getvalue())
+        if left is not None and photo.left:
+            left[item.name] += photo.left
+        yield photo.record
 
 
-def batch_page(analyzer: Analyzer) -> None:
+def batch_page(analyzer: Analyzer, store: Store) -> None:
     """Lay out the Many photos tab and its event."""
-    files = gr.File(
+    files = FilesInput(
         file_count="multiple",
-        file_types=["image", ".zip"],
+        file_types=["image", ".heic", ".heif", ".zip"],
         label="Pictures or a zip",
         show_label=False,
         height=180,
@@ -159,18 +192,18 @@ def batch_page(analyzer: Analyzer) -> None:
             csv_button = gr.DownloadButton("Download CSV", elem_id="batch-csv", size="md")
             zip_button = gr.DownloadButton("Download pictures", elem_id="batch-zip", size="md")
     start.click(
-        _batch_shower(analyzer),
+        _batch_shower(analyzer, store),
         files,
         [message, results, table, json_button, csv_button, zip_button],
         api_visibility="private",
         concurrency_id="batch",
-        concurrency_limit=1,
+        concurrency_limit=2,  # so that one address, which has one, never holds it
         show_progress_on=[message],
     )
 
 
 def _batch_shower(
-    analyzer: Analyzer,
+    analyzer: Analyzer, store: Store
 ) -> Callable[[list[str] | None, gr.Progress], tuple[Any, ...]]:
     def show_batch(
         paths: list[str] | None,
@@ -178,40 +211,49 @@ def _batch_shower(
     ) -> tuple[Any, ...]:
         if not paths:
             return note(_HINT, "bad"), *(gr.skip(),) * 5
-        total = count_items(paths)
-        zip_path = download_path("annotated.zip")
-        results = []
-        with zipfile.ZipFile(zip_path, "w") as annotated:
-            for result in analyze_items(analyzer, read_items(paths), annotated):
-                results.append(result)
-                progress((len(results), max(total, len(results))), unit="pictures")
-        faces = sum(len(result.get("faces", ())) for result in results)
-        bad = sum("error" in result for result in results)
-        text = f"{_counted(len(results) - bad, 'picture')} read, {_counted(faces, 'face')}"
-        text += f"; {bad} could not be read, the table says why." if bad else "."
-        return (
-            note(text),
-            gr.update(visible=True),
-            face_table(results, analyzer.tasks, with_file=True),
-            download_text("faces.json", json_text(results)),
-            download_text("faces.csv", csv_text(results, analyzer.tasks)),
-            str(zip_path),
-        )
+        total = count_items(paths, store)
+        results: list[dict[str, Any]] = []
+        left: Counter[str] = Counter()
+        with full_disk_said():
+            zip_path = store.new_path("annotated.zip")
+            with store.create(zip_path) as file, zipfile.ZipFile(file, "w") as annotated:
+                items = read_items(paths, store)
+                for result in analyze_items(analyzer, items, annotated, left):
+                    results.append(result)
+                    progress((len(results), max(total, len(results))), unit="pictures")
+            return (
+                note(_summary(results, left)),
+                gr.update(visible=True),
+                face_table(results, analyzer.tasks, with_file=True),
+                download_text(store, "faces.json", json_text(results)),
+                download_text(store, "faces.csv", csv_text(results, analyzer.tasks)),
+                str(zip_path),
+            )
 
     return show_batch
+
+
+def _summary(results: Sequence[dict[str, Any]], left: Counter[str]) -> str:
+    faces = sum(len(result.get("faces", ())) for result in results)
+    bad = sum("error" in result for result in results)
+    text = f"{_counted(len(results) - bad, 'picture')} read, {_counted(faces, 'face')}"
+    text += f"; {bad} could not be read, the table says why." if bad else "."
+    if left:
+        text += f" {_counted(left.total(), 'face')} more in crowded pictures were left out."
+    return text
 
 
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def count_items(paths: Sequence[str | Path]) -> int:
+def count_items(paths: Sequence[str | Path], store: Store) -> int:
     """How many pictures `read_items` will yield at most; nothing is unpacked."""
     total = 0
-    for path in map(Path, paths):
+    for path in paths:
         try:
-            with zipfile.ZipFile(path) as archive:
+            with store.open(path) as file, zipfile.ZipFile(file) as archive:
                 total += sum(map(_wanted, archive.infolist()))
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        except (*BAD_ZIP, struct.error, StoreError):
             total += 1
     return min(total, MAX_PICTURES)

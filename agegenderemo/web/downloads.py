@@ -1,17 +1,21 @@
-"""Results as files for download."""
+"""Results as files for download, and what is said where the disk has no room for them."""
 
 import csv
+import errno
 import io
 import json
-import uuid
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from gradio.utils import get_upload_folder
+import gradio as gr
+from PIL import Image
 
 from agegenderemo.results import csv_fields, csv_rows
 from agegenderemo.tasks import TaskSpec
+from agegenderemo.types import RGBImage
+from agegenderemo.web.guard import Store
+from agegenderemo.web.guard.names import visible
 
 
 def csv_text(results: Iterable[dict[str, Any]], tasks: Sequence[TaskSpec]) -> str:
@@ -20,7 +24,7 @@ def csv_text(results: Iterable[dict[str, Any]], tasks: Sequence[TaskSpec]) -> st
     writer = csv.DictWriter(stream, csv_fields(tasks), restval="")
     writer.writeheader()
     for result in results:
-        writer.writerows(csv_rows(result, tasks))
+        writer.writerows(csv_rows({**result, "file": visible(result["file"])}, tasks))
     return stream.getvalue()
 
 
@@ -29,16 +33,31 @@ def json_text(results: Any) -> str:
     return json.dumps(results, indent=2, ensure_ascii=False)
 
 
-def download_path(name: str) -> Path:
-    """A fresh path in gradio's own temporary folder: it is served from there without a copy, and
-    removed with the rest of that folder when it is old (`delete_cache`)."""
-    folder = Path(get_upload_folder()) / uuid.uuid4().hex
-    folder.mkdir(parents=True)
-    return folder / name
-
-
-def download_text(name: str, text: str) -> str:
+def download_text(store: Store, name: str, text: str) -> str:
     """Path of a UTF-8 file ``name`` that holds ``text``, ready for a download button."""
-    path = download_path(name)
-    path.write_text(text, encoding="utf-8")
+    path = store.new_path(name)
+    with store.create(path) as file:
+        file.write(text.encode("utf-8", "replace"))
     return str(path)
+
+
+def download_picture(store: Store, name: str, image: RGBImage) -> str:
+    """Path of a JPEG file ``name``. Not an array for gradio to save: it would lie under a name that
+    follows from its content, which the guard does not serve."""
+    path = store.new_path(name)
+    with store.create(path) as file:
+        Image.fromarray(image).save(file, "JPEG", quality=88)
+    return str(path)
+
+
+@contextmanager
+def full_disk_said() -> Iterator[None]:
+    """Turns a full disk into one sentence for people (gr.Error)."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise gr.Error(
+            "The server's disk is full; try again later.", print_exception=False
+        ) from error

@@ -24,13 +24,13 @@ from agegenderemo.web import assets, words
 
 MAX_FRAME_BYTES = 300_000
 MAX_FRAME_WIDTH, MAX_FRAME_HEIGHT = 1280, 960
-FRAMES_AT_ONCE = 2
-WAIT_SECONDS = 1.0
 MAX_VIEWERS = 64
 MAX_LEFT = 1024  # names of viewers who left, so that a late frame does not bring them back
 STATE_SECONDS = 60  # after which a viewer who sends nothing is forgotten
 
 _PREFIX = "data:image/jpeg;base64,"
+_UNREADABLE = (binascii.Error, OSError, SyntaxError, ValueError, MemoryError,
+               Image.DecompressionBombError)  # fmt: skip
 _SCRIPTS = ("words", "bars", "ribbon", "stage", "camera", "save", "live")
 
 
@@ -64,7 +64,7 @@ def decode_frame(data: object) -> RGBImage:
             return np.array(image.convert("RGB"))
     except FrameError:
         raise
-    except (binascii.Error, OSError, SyntaxError, ValueError) as error:
+    except _UNREADABLE as error:
         raise FrameError("The frame is not a JPEG that can be read.") from error
 
 
@@ -129,11 +129,9 @@ def frame_reader(viewers: Viewers) -> Callable[[object], dict[str, Any]]:
 
     A message ``{"viewer": name, "frame": JPEG data URL}`` in, ``{"width", "height", "ms",
     "faces"}`` out, each face with the ``track_id`` of its person. A message without a frame says
-    that the viewer left. A refused frame, or one that finds all places taken, gets
-    ``{"error": sentence, "busy": bool}``. These calls do not go through gradio's queue, so they
-    bound themselves.
+    that the viewer left. A refused frame gets ``{"error": sentence, "busy": bool}``. These calls do
+    not go through gradio's queue: the guard calls them, on threads of its own and in fair turns.
     """
-    places = threading.BoundedSemaphore(FRAMES_AT_ONCE)
 
     def read_frame(message: object) -> dict[str, Any]:
         try:
@@ -142,15 +140,10 @@ def frame_reader(viewers: Viewers) -> Callable[[object], dict[str, Any]]:
                 viewers.leave(viewer)
                 return {"faces": []}
             with viewers.turn(viewer, time.monotonic()) as tracker:
-                if not places.acquire(timeout=WAIT_SECONDS):
-                    raise FrameError("The server is busy with other viewers.", busy=True)
-                try:
-                    frame = decode_frame(parts["frame"])
-                    start = time.perf_counter()
-                    tracked = tracker.update(frame, time.monotonic())
-                    spent = 1000 * (time.perf_counter() - start)
-                finally:
-                    places.release()
+                frame = decode_frame(parts["frame"])
+                start = time.perf_counter()
+                tracked = tracker.update(frame, time.monotonic())
+                spent = 1000 * (time.perf_counter() - start)
         except FrameError as error:
             return {"error": str(error), "busy": error.busy}
         height, width = frame.shape[:2]

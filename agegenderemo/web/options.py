@@ -1,21 +1,16 @@
-"""How the page looks and how the server runs: theme, styles and launch options."""
+"""How the page looks and where it listens: theme, styles and addresses."""
 
 import os
 from typing import Any
 
 import gradio as gr
-from starlette.middleware import Middleware
 
 from agegenderemo.web import assets
-from agegenderemo.web.limits import LiveBodyLimit
-from agegenderemo.web.live import MAX_FRAME_BYTES
+from agegenderemo.web.guard import Limits
+from agegenderemo.web.guard.server import first_free_port
 
-KEEP_SECONDS = 30 * 60
-"""Uploads and results older than this are deleted from the temporary folder."""
-
-SWEEP_SECONDS = 5 * 60
 QUEUE_SIZE = 64
-MAX_UPLOAD = "500mb"
+PORTS = range(7860, 7960)
 
 
 def theme() -> gr.themes.Base:
@@ -32,27 +27,31 @@ def theme() -> gr.themes.Base:
     )
 
 
-def launch_options(host: str | None = None, port: int | None = None) -> dict[str, Any]:
-    """Keyword arguments for ``Blocks.launch``; without a host or port, gradio's environment
-    variables and defaults count."""
-    options: dict[str, Any] = {
+def page_options(limits: Limits) -> dict[str, Any]:
+    """Keyword arguments for ``gradio.mount_gradio_app``."""
+    return {
         "theme": theme(),
         "head": f"<style>{assets.styles()}</style>",
         "favicon_path": assets.FOLDER / "favicon.png",
         "footer_links": [],
         "run_history": False,
-        "max_file_size": MAX_UPLOAD,
+        "max_file_size": limits.zip_bytes,  # the page's own check; the guard has the real one
         "enable_monitoring": False,
         "ssr_mode": False,
         "pwa": False,
-        # Twice the frame: base64 adds a third, and the call some names around it.
-        "app_kwargs": {"middleware": [Middleware(LiveBodyLimit, limit=2 * MAX_FRAME_BYTES)]},
     }
-    # Spaces reach the app from outside its container.
-    if host is None and "SPACE_ID" in os.environ and "GRADIO_SERVER_NAME" not in os.environ:
-        host = "0.0.0.0"
-    if host is not None:
-        options["server_name"] = host
-    if port is not None:
-        options["server_port"] = port
-    return options
+
+
+def listening_address(host: str | None = None, port: int | None = None) -> tuple[str, int]:
+    """Host and free port to listen on; what is not given comes from gradio's environment variables.
+
+    Without those it is this machine only, except on Spaces, which reach the app from outside its
+    container. Raises OSError for a port that is taken.
+    """
+    everywhere = "0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1"
+    host = host or os.environ.get("GRADIO_SERVER_NAME") or everywhere
+    if port is None and (named := os.environ.get("GRADIO_SERVER_PORT")):
+        if not named.isdecimal():
+            raise OSError(f"GRADIO_SERVER_PORT is {named!r}, not a port.")
+        port = int(named)
+    return host, first_free_port(host, PORTS if port is None else range(port, port + 1))

@@ -1,24 +1,33 @@
 """Photo: one picture, its faces as cards, a chart of the chosen face, and the public endpoint."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import gradio as gr
 
 from agegenderemo.errors import ImageError
 from agegenderemo.imaging.draw import annotate
-from agegenderemo.imaging.load import load_image, shrink
+from agegenderemo.imaging.load import shrink
 from agegenderemo.inference.analyzer import Analyzer
 from agegenderemo.resources import resource_folder
 from agegenderemo.results import picture_record
 from agegenderemo.tasks import RegressionPrediction, TaskSpec
-from agegenderemo.types import Face, RGBImage
+from agegenderemo.types import Face
 from agegenderemo.web import assets, words
 from agegenderemo.web.cards import face_cards, face_table, note
 from agegenderemo.web.charts import class_figure
-from agegenderemo.web.downloads import csv_text, download_text, json_text
+from agegenderemo.web.downloads import (
+    csv_text,
+    download_picture,
+    download_text,
+    full_disk_said,
+    json_text,
+)
+from agegenderemo.web.guard import Store, StoreError
+from agegenderemo.web.guard.pictures import Picture, read_faces, read_picture
 from agegenderemo.web.picture_input import PictureFile
 
 EXAMPLES = ("astronaut.jpg", "solvay-1927.jpg")
@@ -28,9 +37,9 @@ MAX_SHOWN_SIDE = 2400
 _HINT = "Choose a picture, paste one, or take a snapshot. Its faces appear here."
 
 
-def photo_page(analyzer: Analyzer) -> None:
+def photo_page(analyzer: Analyzer, store: Store) -> None:
     """Lay out the Photo tab and its events."""
-    faces = gr.State([], time_to_live=3600)
+    faces = gr.State([], time_to_live=store.limits.keep_seconds)
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=5, min_width=300):
             picture = PictureFile(
@@ -45,7 +54,7 @@ def photo_page(analyzer: Analyzer) -> None:
                 webcam_options=gr.WebcamOptions(mirror=False),
             )
             gr.Examples(
-                [str(resource_folder("examples") / name) for name in EXAMPLES],
+                [str(store.keep(resource_folder("examples") / name)) for name in EXAMPLES],
                 picture,
                 label="Or try one of these",
                 elem_id="photo-examples",
@@ -81,7 +90,7 @@ def photo_page(analyzer: Analyzer) -> None:
             csv_button = gr.DownloadButton("Download CSV", elem_id="photo-csv", size="md")
 
     picture.change(
-        _photo_shower(analyzer),
+        _photo_shower(analyzer, store),
         picture,
         [
             message,
@@ -113,7 +122,7 @@ def photo_page(analyzer: Analyzer) -> None:
     api_result = gr.JSON(label="Result", visible=False)
     api_button = gr.Button(visible=False)
     api_button.click(
-        _endpoint(analyzer),
+        _endpoint(analyzer, store),
         api_picture,
         api_result,
         api_name="analyze",
@@ -125,12 +134,31 @@ def photo_page(analyzer: Analyzer) -> None:
     )
 
 
-def read_photo(analyzer: Analyzer, path: str) -> tuple[RGBImage, list[Face]]:
-    """The decoded picture and its faces; raises gr.Error with one sentence for people."""
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A picture that was read: the faces as they lie in what was decoded, its record in pixels of
+    the original, and how many more faces it has that were not read."""
+
+    picture: Picture
+    faces: list[Face]
+    record: dict[str, Any]
+    left: int
+
+
+def read_photo(analyzer: Analyzer, source: BinaryIO | bytes, name: str) -> Photo:
+    """Decode a stranger's picture and read its faces; raises ImageError."""
+    picture = read_picture(source, name)
+    faces, left = read_faces(analyzer, picture.image)
+    record = picture_record(name, picture.image, [picture.to_full_size(face) for face in faces])
+    return Photo(picture, faces, record | {"width": picture.width, "height": picture.height}, left)
+
+
+def _read_upload(analyzer: Analyzer, store: Store, path: str) -> Photo:
+    """The same for a file of the store; raises gr.Error with one sentence for people."""
     try:
-        image = load_image(path)
-        return image, analyzer.analyze(image)
-    except ImageError as error:
+        with store.open(path) as file:
+            return read_photo(analyzer, file, Path(path).name)
+    except (ImageError, StoreError) as error:
         raise gr.Error(str(error), print_exception=False) from error
 
 
@@ -142,7 +170,7 @@ def face_chooser(
     def choose_face(faces: list[Face], event: gr.EventData) -> tuple[str, Any]:
         """``event.face`` is the index of the card."""
         index = event.face
-        if not isinstance(index, int) or not 0 <= index < len(faces):
+        if type(index) is not int or not 0 <= index < len(faces):
             raise gr.Error("That face is gone; choose the picture again.", print_exception=False)
         return _chart(index, faces[index], tasks)
 
@@ -173,7 +201,7 @@ def _legend(face: Face) -> str:
     )
 
 
-def _photo_shower(analyzer: Analyzer) -> Callable[[str | None], tuple[Any, ...]]:
+def _photo_shower(analyzer: Analyzer, store: Store) -> Callable[[str | None], tuple[Any, ...]]:
     nothing = (gr.skip(),) * 6
 
     def show_photo(path: str | None) -> tuple[Any, ...]:
@@ -181,37 +209,46 @@ def _photo_shower(analyzer: Analyzer) -> Callable[[str | None], tuple[Any, ...]]
         if path is None:
             return note(_HINT, "hint"), hidden, hidden, *nothing, []
         try:
-            image, faces = read_photo(analyzer, path)
+            photo = _read_upload(analyzer, store, path)
         except gr.Error as error:
             return note(error.message, "bad"), hidden, hidden, *nothing, []
-        picture, _ = shrink(annotate(image, faces), MAX_SHOWN_SIDE)
-        shown = gr.update(value=picture, visible=True)
-        result = picture_record(Path(path).name, image, faces)
+        image, faces, result = photo.picture.image, photo.faces, photo.record
+        stem = Path(path).stem
+        drawn, _ = shrink(annotate(image, faces), MAX_SHOWN_SIDE)
+        with full_disk_said():
+            shown = gr.update(value=download_picture(store, f"{stem}.jpg", drawn), visible=True)
         if not faces:
             text = "No face was found. Faces should be at least 20 pixels wide and not far turned."
             return note(text), shown, hidden, *nothing, []
-        count = "1 face" if len(faces) == 1 else f"{len(faces)} faces"
-        stem = Path(path).stem
+        with full_disk_said():
+            json_path = download_text(store, f"{stem}.json", json_text(result))
+            csv_path = download_text(store, f"{stem}.csv", csv_text([result], analyzer.tasks))
         return (
-            note(f"{count}, the largest first.{_legend(faces[0])}"),
+            note(_count(photo) + _legend(faces[0])),
             shown,
             gr.update(visible=True),
             face_cards(image, faces, analyzer.tasks),
             *_chart(0, faces[0], analyzer.tasks),
             face_table([result], analyzer.tasks),
-            download_text(f"{stem}.json", json_text(result)),
-            download_text(f"{stem}.csv", csv_text([result], analyzer.tasks)),
+            json_path,
+            csv_path,
             faces,
         )
 
     return show_photo
 
 
-def _endpoint(analyzer: Analyzer) -> Callable[[str], dict[str, Any]]:
+def _count(photo: Photo) -> str:
+    read = len(photo.faces)
+    if photo.left:
+        return f"The {read} largest of {read + photo.left} faces are read, the largest first."
+    return "1 face, the largest first." if read == 1 else f"{read} faces, the largest first."
+
+
+def _endpoint(analyzer: Analyzer, store: Store) -> Callable[[str], dict[str, Any]]:
     def analyze(image: str) -> dict[str, Any]:
         if not image:
             raise gr.Error("No picture was sent.", print_exception=False)
-        picture, faces = read_photo(analyzer, image)
-        return picture_record(Path(image).name, picture, faces)
+        return _read_upload(analyzer, store, image).record
 
     return analyze

@@ -99,7 +99,7 @@ function stop() {
   stream = null;
   interval = roundTrip = lastReply = emptyReplies = 0;
   toggle.textContent = "Start camera";
-  status.textContent = "Frames are read in memory and never kept.";
+  status.textContent = "";
   freeze(false);
   pasts.clear();
   setState("idle", "The camera is off.");

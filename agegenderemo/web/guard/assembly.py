@@ -1,0 +1,101 @@
+"""Putting a gradio page, its guard and its server together."""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn
+
+from starlette.types import ASGIApp
+
+from agegenderemo.web.guard.address import TrustedProxies
+from agegenderemo.web.guard.hosts import HostRules
+from agegenderemo.web.guard.middleware import Guard
+from agegenderemo.web.guard.server import server
+from agegenderemo.web.guard.store import Store
+from agegenderemo.web.guard.sweeper import Sweeper
+
+_log = logging.getLogger(__name__)
+
+_SESSIONS = 256  # of which gradio keeps what their states hold
+
+
+def close_shortcuts(demo: Any) -> None:
+    """Nothing of a Blocks runs but through its queue, and it remembers few sessions. Also without
+    the guard, as in an app that others mount."""
+    for function in demo.fns.values():
+        function.queue = True
+    demo.api_open = False
+    demo.state_session_capacity = _SESSIONS
+
+
+def mount(
+    web: Any, demo: Any, store: Store, page: Mapping[str, Any], path: str, rules: HostRules
+) -> None:
+    """Put the page, with its guard around it, under ``path`` of somebody's own FastAPI app, which
+    has to keep a `Sweeper` of the store running."""
+    import gradio as gr
+    from starlette.middleware import Middleware
+
+    close_shortcuts(demo)
+    inner = [Middleware(Guard, demo=demo, store=store, rules=rules)]
+    gr.mount_gradio_app(web, demo, path, app_kwargs={"middleware": inner}, **page)
+    demo.is_running = demo.has_launched = True
+
+
+def guarded(
+    demo: Any,
+    store: Store,
+    page: Mapping[str, Any],
+    *,
+    host: str,
+    allowed_hosts: Iterable[str] = (),
+    trusted_proxies: Iterable[str] = (),
+) -> ASGIApp:
+    """The page behind its guard, as an ASGI app.
+
+    ``page`` are keyword arguments of ``gradio.mount_gradio_app`` (theme, head, favicon_path, …);
+    ``host`` is what the server will be bound to. ``GRADIO_TEMP_DIR`` must have been the store's
+    folder when ``demo`` was built. Raises ValueError for a proxy that is no address.
+    """
+    import fastapi
+    import gradio as gr
+
+    close_shortcuts(demo)
+    web = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    gr.mount_gradio_app(web, demo, "/", **page)
+    # launch() would say so; gradio then looks at paths itself too, and keeps its streams alive.
+    demo.is_running = demo.has_launched = True
+    rules = HostRules.of_server(host, allowed_hosts, os.environ)
+    return Guard(
+        web, demo, store, rules, TrustedProxies.of_environment(os.environ, trusted_proxies)
+    )
+
+
+def serve(app: ASGIApp, store: Store, host: str, port: int) -> NoReturn:
+    """Serve until SIGINT or SIGTERM, leave no file behind, and end the process at once: threads
+    that still read a picture would otherwise be torn down under the network's library."""
+    status = 1
+    # uvicorn ends well on a signal and then sends it to the process once more.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sweeper = Sweeper(store)
+    sweeper.start()
+    try:
+        server(app, host, port, announce=_announce).run()
+        status = 0
+    except KeyboardInterrupt:
+        status = 0
+    except Exception:
+        _log.exception("The server ended.")
+    finally:
+        sweeper.stop()
+        store.close()
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _announce(url: str) -> None:
+    print(f"* Running on local URL:  {url}", flush=True)

@@ -1,0 +1,96 @@
+"""The real app, ``python app.py`` but for its numbers, as a stranger talks to it without a page."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from browser import App
+
+META = {"_type": "gradio.FileData"}
+CODE = """
+from agegenderemo.web.app import serve
+from agegenderemo.web.guard import Limits
+serve(limits=Limits({numbers}))
+"""
+Files = Sequence[tuple[str, bytes]]
+
+
+class Stranger:
+    """What the page and its clients send, by hand."""
+
+    def __init__(self, app: App) -> None:
+        self.url, self.app = app.url, app
+        self.api = f"{app.url}gradio_api/"
+        self.web = httpx.Client(timeout=120)
+        self.config: dict[str, Any] = self.web.get(f"{app.url}config").json()
+        self._calls = 0
+
+    def component(self, name: str) -> int:
+        """The number of the component with that ``elem_id``."""
+        parts = self.config["components"]
+        return next(int(one["id"]) for one in parts if one["props"].get("elem_id") == name)
+
+    def function(self, given: str, answered: str) -> dict[str, Any]:
+        """The function from one component to another."""
+        inputs, output = [self.component(given)], self.component(answered)
+        functions: list[dict[str, Any]] = self.config["dependencies"]
+        return next(f for f in functions if f["inputs"] == inputs and output in f["outputs"])
+
+    def upload(self, files: Files) -> list[str]:
+        parts = [("files", one) for one in files]
+        answer = self.web.post(f"{self.api}upload", files=parts)
+        assert answer.status_code == 200, answer.text
+        paths: list[str] = answer.json()
+        return paths
+
+    def join(self, function: int, data: list[Any], session: str = "") -> httpx.Response:
+        body = {"data": data, "fn_index": function, "session_hash": session or "stranger"}
+        return self.web.post(f"{self.api}queue/join", content=json.dumps(body))
+
+    def run(self, function: dict[str, Any], data: list[Any]) -> dict[str, Any]:
+        """The output of a function that the page calls, as it comes through the queue."""
+        self._calls += 1
+        session = f"call-{self._calls}"
+        joined = self.join(function["id"], data, session)
+        assert joined.status_code == 200, joined.text
+        address = f"{self.api}queue/data?session_hash={session}"
+        with self.web.stream("GET", address) as stream:
+            for line in stream.iter_lines():
+                message = json.loads(line.removeprefix("data: ")) if line else {}
+                if message.get("msg") == "process_completed":
+                    assert message["success"], message
+                    output: dict[str, Any] = message["output"]
+                    return output
+        raise AssertionError("the stream ended without an answer")
+
+    def many(self, files: Files) -> list[dict[str, Any]]:
+        """The records that Many photos makes of some files."""
+        sent = [file(path) for path in self.upload(files)]
+        output = self.run(self.function("batch-input", "batch-table"), [sent])
+        paths = {Path(one).name: one for one in paths_in(output)}
+        records: list[dict[str, Any]] = self.fetch(paths["faces.json"]).json()
+        return records
+
+    def fetch(self, path: str) -> httpx.Response:
+        return self.web.get(f"{self.api}file={quote(path)}")
+
+    def live(self, message: Any) -> httpx.Response:
+        number = self.component("live-page")
+        call = {"component_id": number, "fn_name": "read_frame", "session_hash": "s"}
+        body = json.dumps({**call, "data": message})
+        return self.web.post(f"{self.api}component_server/", content=body)
+
+
+def file(path: object) -> dict[str, Any]:
+    return {"path": path, "meta": META}
+
+
+def paths_in(value: Any) -> list[str]:
+    """Every path of a file within an answer of gradio."""
+    if isinstance(value, dict):
+        own = [value["path"]] if isinstance(value.get("path"), str) else []
+        return own + [path for one in value.values() for path in paths_in(one)]
+    return [path for one in value for path in paths_in(one)] if isinstance(value, list) else []

@@ -1,0 +1,240 @@
+"""Pictures and zips of strangers: small files that ask for large work, beside honest ones."""
+
+import io
+import random
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from agegenderemo.errors import ImageError
+from agegenderemo.types import Detection, Face, RGBImage
+from agegenderemo.web.guard import pictures
+from agegenderemo.web.guard.pictures import jpeg_scans, read_faces, read_picture
+from agegenderemo.web.guard.zips import BAD_ZIP, Budget, ZipError, check_zip, shown_name
+
+ASTRONAUT = Path(__file__).resolve().parents[2] / "examples" / "astronaut.jpg"
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def states_size(jpeg: bytes, width: int, height: int) -> bytes:
+    """The JPEG with another size in its header."""
+    at = max(jpeg.find(b"\xff\xc0"), jpeg.find(b"\xff\xc2")) + 5
+    return jpeg[:at] + height.to_bytes(2, "big") + width.to_bytes(2, "big") + jpeg[at + 4 :]
+
+
+@pytest.fixture(scope="module")
+def photo() -> Image.Image:
+    return Image.open(ASTRONAUT).convert("RGB")
+
+
+def test_a_jpeg_of_108_megapixels_is_read_at_a_half(photo: Image.Image) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = encoded(photo.resize((12000, 9000)), "JPEG", exif=exif)
+    picture = read_picture(content)
+    assert (picture.width, picture.height) == (9000, 12000)
+    assert picture.image.shape == (6000, 4500, 3)
+    box = (10.0, 20.0, 30.0, 40.0)
+    face = Face(Detection(box, 0.9, ((1, 2), (3, 4), (5, 6), (7, 8), (9, 10))), {})
+    assert picture.to_full_size(face).box == (20, 40, 60, 80)
+    assert picture.to_full_size(face).landmarks[4] == (18, 20)
+
+
+def test_a_small_picture_stays_as_it_is(photo: Image.Image) -> None:
+    picture = read_picture(ASTRONAUT.read_bytes())
+    assert np.array_equal(picture.image, np.asarray(photo))
+    face = Face(Detection((1, 2, 3, 4), 0.9, ((1, 2),) * 5), {})
+    assert picture.to_full_size(face) is face
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "BMP", "GIF"])
+def test_pictures_of_every_kind_are_read(photo: Image.Image, kind: str) -> None:
+    assert read_picture(encoded(photo, kind)).image.shape == (512, 512, 3)
+
+
+def test_heic_is_read_where_it_can_be(photo: Image.Image) -> None:
+    pi_heif = pytest.importorskip("pi_heif")
+    pi_heif.register_heif_opener()
+    if "HEIF" not in Image.SAVE:
+        pytest.skip("pi_heif only reads; no HEIC is at hand")
+    assert read_picture(encoded(photo.resize((4032, 3024)), "HEIF")).width == 4032
+
+
+def test_headers_alone_are_no_work(photo: Image.Image) -> None:
+    tiny = encoded(photo.resize((16, 16)), "JPEG")
+    picture = read_picture(states_size(tiny, 14000, 14000) + b"\xff\xd9")
+    assert picture.image.size <= 3 * pictures.READ_PIXELS
+    with pytest.raises(ImageError, match="4290 megapixels"):
+        read_picture(states_size(tiny, 65500, 65500))
+    progressive = encoded(photo.resize((16, 16)), "JPEG", progressive=True)
+    with pytest.raises(ImageError, match="at most 50 are read"):
+        read_picture(states_size(progressive, 10000, 10000))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB"])
+def test_other_formats_have_50_megapixels(mode: str) -> None:
+    with pytest.raises(ImageError, match="at most 50 are read"):
+        read_picture(encoded(Image.new(mode, (10000, 5001)), "PNG", compress_level=1))
+
+
+@pytest.mark.parametrize("kind", ["I;16", "F"])
+def test_deep_pictures_are_read_small(kind: str) -> None:
+    values = np.full((4000, 4000), 300, np.uint16 if kind == "I;16" else np.float32)
+    picture = read_picture(encoded(Image.fromarray(values), "TIFF"))
+    assert (picture.width, picture.height) == (4000, 4000)
+    assert picture.image.shape == (2000, 2000, 3)
+
+
+def test_jpeg_scans(photo: Image.Image) -> None:
+    assert jpeg_scans(io.BytesIO(encoded(photo, "JPEG"))) == (1, True)
+    scans, whole = jpeg_scans(io.BytesIO(encoded(photo, "JPEG", progressive=True)))
+    assert scans > 5
+    assert not whole
+    many = encoded(photo.resize((16, 16)), "JPEG") + b"\xff\xda" * 100
+    with pytest.raises(ImageError, match="too many scans"):
+        read_picture(many)
+
+
+def test_formats_that_run_other_programs_are_not_opened() -> None:
+    for content in (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", b"%PDF-1.4\n",
+                    b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"P6 9 9 255 "):  # fmt: skip
+        with pytest.raises(ImageError, match="not an image"):
+            read_picture(content, "a.eps")
+
+
+def test_300_mutated_pictures_are_pictures_or_sentences(photo: Image.Image) -> None:
+    draw = random.Random(21)
+    small = photo.resize((64, 64))
+    whole = [encoded(small, kind) for kind in ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")]
+    for number in range(300):
+        content = bytearray(whole[number % len(whole)])
+        for _ in range(draw.randint(1, 20)):
+            content[draw.randrange(len(content))] = draw.randrange(256)
+        assert _sentence(bytes(content)).endswith(".")
+
+
+def _sentence(content: bytes) -> str:
+    try:
+        read_picture(content)
+    except ImageError as error:
+        return str(error)
+    return "It is a picture."
+
+
+class _Crowd:
+    """An analyzer that finds a thousand faces."""
+
+    detector: "_Crowd"
+
+    def __init__(self) -> None:
+        self.detector = self
+        self.read_faces = 0
+
+    def detect(self, image: object) -> list[Detection]:
+        return [Detection((0, 0, 1000 - n, 1), 1.0, ((0, 0),) * 5) for n in range(999)]
+
+    def crops(self, picture: object, found: object) -> list[RGBImage]:
+        return [np.zeros((1, 1, 3), np.uint8)] * len(found)  # type: ignore[arg-type]
+
+    def read(self, crops: object, *, mirror: bool) -> list[dict[str, object]]:
+        self.read_faces += len(crops)  # type: ignore[arg-type]
+        return [{}] * len(crops)  # type: ignore[arg-type]
+
+    def quality_flags(self, picture: object, found: object, crops: object) -> list[tuple[str, ...]]:
+        return [()] * len(crops)  # type: ignore[arg-type]
+
+
+def test_a_crowd_is_read_up_to_a_number_and_counted() -> None:
+    crowd = _Crowd()
+    faces, left = read_faces(crowd, np.zeros((9, 9, 3), np.uint8))
+    assert (len(faces), left, crowd.read_faces) == (200, 799, 200)
+    assert faces[0].box[2] == 1000
+
+
+# ------------------------------------------------------------------ zips
+
+
+def zipped(entries: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytearray:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", method) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    return bytearray(stream.getvalue())
+
+
+def opened(content: bytes | bytearray) -> zipfile.ZipFile:
+    return zipfile.ZipFile(io.BytesIO(content))
+
+
+def test_200_phone_photos_pass() -> None:
+    content = ASTRONAUT.read_bytes()
+    archive = opened(zipped({f"{n}.jpg": content for n in range(200)}, zipfile.ZIP_STORED))
+    check_zip(archive)
+    budget = Budget(200 * len(content))
+    for member in archive.infolist():
+        assert budget.read(archive, member, 10**7) == content
+    assert budget.left == 0
+
+
+def test_entries_that_overlap_are_refused() -> None:
+    content = zipped({"a.png": b"\0" * 10**6, "b.png": b"\0" * 10**6})
+    second = content.rindex(b"PK\x01\x02")
+    content[second + 42 : second + 46] = (0).to_bytes(4, "little")  # both lie at the first
+    with pytest.raises(ZipError, match="overlap"):
+        check_zip(opened(content))
+
+
+def test_every_unpacked_byte_counts_also_of_entries_that_fail() -> None:
+    archive = opened(zipped({"a": b"\0" * 10**6, "b": b"\0" * 10**6}))
+    budget = Budget(1_200_000)
+    with pytest.raises(ZipError, match="Larger than"):
+        budget.read(archive, archive.infolist()[0], 900_000)
+    assert budget.left < 310_000
+    with pytest.raises(ZipError, match="unpacks to too much"):
+        budget.read(archive, archive.infolist()[1], 900_000)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_entry_is_a_sentence(method: int) -> None:
+    noise = random.Random(1).randbytes(5000)
+    content = zipped({"a.jpg": noise, "b.jpg": b"whole" * 9}, method)
+    content[200:1500] = bytes(1300)
+    archive = opened(content)
+    with pytest.raises(ZipError, match="damaged"):
+        Budget(10**6).read(archive, archive.infolist()[0], 10**6)
+    assert Budget(10**6).read(archive, archive.infolist()[1], 10**6) == b"whole" * 9
+
+
+def test_300_mutated_zips_are_read_or_refused() -> None:
+    draw = random.Random(21)
+    methods = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+    whole = [zipped({"a.jpg": b"one" * 99, "b/c.png": b"two" * 50}, one) for one in methods]
+    outcomes = set()
+    for number in range(300):
+        content = bytearray(whole[number % len(whole)])
+        for _ in range(draw.randint(1, 12)):
+            content[draw.randrange(len(content))] = draw.randrange(256)
+        outcomes.add(_outcome(bytes(content)))
+    assert len(outcomes) > 2
+
+
+def _outcome(content: bytes) -> str:
+    try:
+        archive = opened(content)
+        check_zip(archive)
+        for member in archive.infolist():
+            assert shown_name(member)
+            Budget(10**5).read(archive, member, 10**5)
+    except ZipError as error:
+        return str(error)
+    except BAD_ZIP:
+        return "not opened"
+    return "read"

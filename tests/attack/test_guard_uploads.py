@@ -1,0 +1,170 @@
+"""Uploads that end in every way, and requests that are many, slow or half."""
+
+import io
+import socket
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from guard_app import WEB, Served, files_in, guarded, upload
+
+from agegenderemo.web.guard import Limits
+from agegenderemo.web.guard.server import PatientProtocol
+
+ASTRONAUT = Path(__file__).resolve().parents[2] / "examples" / "astronaut.jpg"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with guarded(tmp_path_factory.mktemp("store"), Limits(address_rate=100)) as one:
+        yield one
+
+
+# ------------------------------------------------------------------ uploads
+
+
+def test_uploads_are_bounded_and_leave_nothing(tmp_path: Path) -> None:
+    limits = Limits(picture_bytes=1000, zip_bytes=2000, request_files=3, request_bytes=5000)
+    with guarded(tmp_path, limits) as one:
+        assert upload(one.url, b"x" * 1001).status_code == 413
+        assert upload(one.url, b"x" * 2001, "a.zip").status_code == 413
+        assert upload(one.url, b"x" * 6000, "a.zip").status_code == 413
+        many = [("files", (f"{i}.jpg", b"x")) for i in range(4)]
+        assert WEB.post(f"{one.url}gradio_api/upload", files=many).status_code == 413
+        for content in (
+            b"",
+            b"--x\r\n",
+            b"--x\r\ncontent-disposition: form-data; filename=a\r\n\r\nabc",
+        ):
+            kind = {"content-type": "multipart/form-data; boundary=x"}
+            answer = WEB.post(f"{one.url}gradio_api/upload", content=content, headers=kind)
+            assert answer.status_code == 400
+        assert WEB.post(f"{one.url}gradio_api/upload", json={}).status_code == 400
+        assert files_in(one) == []
+        assert upload(one.url, b"x" * 1000).status_code == 200
+        assert upload(one.url, b"x" * 2000, "a.zip").status_code == 200
+        assert sorted(path.stat().st_size for path in files_in(one)) == [1000, 2000]
+
+
+def test_an_address_has_bounded_files_and_bytes(tmp_path: Path) -> None:
+    with guarded(tmp_path, Limits(address_files=3, address_bytes=2500)) as one:
+        assert upload(one.url, b"x" * 1000).status_code == 200
+        assert upload(one.url, b"x" * 1000).status_code == 200
+        assert upload(one.url, b"x" * 1000).status_code == 429  # bytes
+        assert upload(one.url, b"x" * 10).status_code == 200
+        assert upload(one.url, b"x" * 10).status_code == 429  # files
+        assert len(files_in(one)) == 3
+        one.store.sweep(time.time() + 10_000)
+        assert upload(one.url, b"x" * 1000).status_code == 200
+
+
+def test_an_aborted_upload_is_gone_at_once(served: Served) -> None:
+    before = set(files_in(served))
+    address = urlsplit(served.url)
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        head = "POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n"
+        head += "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+        part = '--x\r\ncontent-disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
+        connection.sendall((head + part).encode() + b"y" * 5000)
+        _until(lambda: set(files_in(served)) != before)
+    _until(lambda: set(files_in(served)) == before)
+
+
+def _until(condition: Any, seconds: float = 5.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [("../../a.jpg", "a.jpg"), ("C:\\x\\a.jpg", "a.jpg"), ("/etc/a.jpg", "a.jpg"), ("..", "file"),
+     (".hidden", "hidden"), ("a\u202egpj.exe", "agpj.exe"), 
+     ("x" * 500 + ".jpeg", "x" * 115 + ".jpeg"),
+     ("<b>.png", "_b_.png")],
+)  # fmt: skip
+def test_names_are_made_safe(served: Served, name: str, kept: str) -> None:
+    (path,) = upload(served.url, b"x", name).json()
+    assert Path(path).name == kept
+    assert Path(path).is_relative_to(served.store.folder)
+
+
+def test_a_full_disk_is_a_sentence(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = files_in(served)
+    # A real one: every write to it fails with ENOSPC.
+    monkeypatch.setattr(served.store, "create", lambda path: io.FileIO("/dev/full", "wb"))
+    answer = upload(served.url, b"x" * 100_000)
+    assert answer.status_code == 507
+    assert answer.json() == {"detail": "The server's disk is full; try again later."}
+    assert files_in(served) == before
+
+
+# ------------------------------------------------------------------ many and slow requests
+
+
+def test_half_a_request_is_closed(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PatientProtocol, "head_seconds", 0.3)
+    address = urlsplit(served.url)
+    halves = [b"", b"GET / HTTP/1.1\r\nHost: localhost\r\n"]
+    for half in halves:
+        with socket.create_connection((address.hostname, address.port), timeout=5) as connection:
+            connection.sendall(half)
+            assert connection.recv(100) == b""
+
+
+def test_a_body_that_stops_is_closed(tmp_path: Path) -> None:
+    with guarded(tmp_path, Limits(idle_seconds=0.3)) as one:
+        address = urlsplit(one.url)
+        for path in ("queue/join", "upload"):
+            with socket.create_connection((address.hostname, address.port), timeout=5) as sender:
+                head = f"POST /gradio_api/{path} HTTP/1.1\r\nHost: localhost\r\n"
+                head += "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 99\r\n"
+                sender.sendall((head + "\r\n--x\r\n").encode())
+                assert sender.recv(20).startswith(b"HTTP/1.1 408")
+
+
+def test_requests_of_one_address_are_bounded(tmp_path: Path) -> None:
+    with guarded(tmp_path, Limits(address_requests=3), proxies=("127.0.0.1",)) as one:
+        streams = []
+        with httpx.Client(headers={"x-forwarded-for": "9.9.9.9, 1.1.1.1"}) as client:
+            for number in range(3):
+                stream = client.stream("GET", f"{one.url}gradio_api/heartbeat/s{number}")
+                stream.__enter__()
+                streams.append(stream)
+            refused = client.get(one.url)
+            assert refused.status_code == 429
+            forged = {"x-forwarded-for": "8.8.8.8, 1.1.1.1"}
+            assert WEB.get(one.url, headers=forged).status_code == 429
+            other = {"x-forwarded-for": "1.1.1.1, 2.2.2.2"}
+            assert WEB.get(one.url, headers=other).status_code == 200
+            for stream in streams:
+                stream.__exit__(None, None, None)
+        _until(lambda: WEB.get(one.url, headers={"x-forwarded-for": "1.1.1.1"}).is_success)
+
+
+def test_an_address_is_slowed_down_alone(tmp_path: Path) -> None:
+    limits = Limits(address_rate=0.02, address_burst=0.05, address_patience=1)
+    with guarded(tmp_path, limits, proxies=("127.0.0.1",)) as one:
+        many = {"x-forwarded-for": "1.1.1.1"}
+        answers = [WEB.get(f"{one.url}config", headers=many).status_code for _ in range(6)]
+        assert answers[:5] == [200] * 5
+        start = time.monotonic()
+        assert WEB.get(f"{one.url}config", headers={"x-forwarded-for": "2.2.2.2"}).is_success
+        assert time.monotonic() - start < 0.4
+        start = time.monotonic()
+        WEB.get(f"{one.url}config", headers=many)
+        assert time.monotonic() - start > 0.3
+
+
+def test_zips_pass_as_they_are(served: Served) -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.write(ASTRONAUT, "a.jpg")
+    (path,) = upload(served.url, stream.getvalue(), "a.zip").json()
+    assert Path(path).read_bytes() == stream.getvalue()
