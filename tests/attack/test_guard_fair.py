@@ -8,6 +8,8 @@ import pytest
 
 from agegenderemo.web.guard.fair import Busy, FairPool
 
+pytestmark = pytest.mark.slow
+
 
 def pool(threads: int = 1, each: int = 100, total: int = 200, seconds: float = 10) -> FairPool[str]:
     return FairPool(threads, each, total, seconds)

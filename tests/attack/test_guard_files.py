@@ -15,6 +15,8 @@ from agegenderemo.web.guard import pictures
 from agegenderemo.web.guard.pictures import jpeg_scans, read_faces, read_picture
 from agegenderemo.web.guard.zips import BAD_ZIP, Budget, ZipError, check_zip, shown_name
 
+pytestmark = pytest.mark.slow
+
 ASTRONAUT = Path(__file__).resolve().parents[2] / "examples" / "astronaut.jpg"
 
 

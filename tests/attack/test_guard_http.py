@@ -20,6 +20,8 @@ from agegenderemo.web.guard import Limits
 from agegenderemo.web.guard.gradio_parts import functions_of
 from agegenderemo.web.guard.routes import CLOSED, OPEN
 
+pytestmark = pytest.mark.slow
+
 ASTRONAUT = Path(__file__).resolve().parents[2] / "examples" / "astronaut.jpg"
 
 

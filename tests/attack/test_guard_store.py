@@ -17,6 +17,8 @@ from agegenderemo.web.guard.refusal import Refusal
 from agegenderemo.web.guard.shares import Shares
 from agegenderemo.web.guard.sweeper import Sweeper
 
+pytestmark = pytest.mark.slow
+
 SHORT = Limits(keep_seconds=0.3, sweep_seconds=0.05)
 
 

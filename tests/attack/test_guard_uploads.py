@@ -16,6 +16,8 @@ from guard_app import WEB, Served, files_in, guarded, upload
 from agegenderemo.web.guard import Limits
 from agegenderemo.web.guard.server import PatientProtocol
 
+pytestmark = pytest.mark.slow
+
 ASTRONAUT = Path(__file__).resolve().parents[2] / "examples" / "astronaut.jpg"
 
 

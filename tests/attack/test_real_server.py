@@ -26,6 +26,8 @@ from agegenderemo.web.guard.assembly import mount
 from agegenderemo.web.guard.server import running
 from agegenderemo.web.options import page_options
 
+pytestmark = pytest.mark.slow
+
 FOREIGN = (str(ASTRONAUT), "/etc/passwd", "/dev/zero", "/dev/ptmx", "http://127.0.0.1:1/a.jpg",
            "https://example.com/a.jpg", "../a.jpg", "")  # fmt: skip
 
