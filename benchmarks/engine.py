@@ -33,7 +33,7 @@ def main() -> None:
     checkpoint = load_checkpoint(args.checkpoint)
     model = checkpoint.model.to(memory_format=torch.channels_last)
     size = checkpoint.info.input.size
-    info, graph, weights = read_graph(args.checkpoint)
+    info, graph, weights, _ = read_graph(args.checkpoint)
     engine = OnnxBackend(graph, info, weights)
     model.eval()
     speed = _matrix_speed()

@@ -98,7 +98,7 @@ def test_a_photo_and_its_mirror_image_look_alike(analyzer: Analyzer, examples: P
     image = load_image(examples / "astronaut.jpg")
     crop = np.stack(analyzer.crops(image, analyzer.detector.detect(image)))
     mirror = np.ascontiguousarray(crop[:, :, ::-1])
-    info, graph, weights = read_graph(default_checkpoint())
+    info, graph, weights, _ = read_graph(default_checkpoint())
     recorder = Recorder(OnnxBackend(graph, info, weights))
     predictor = Predictor(recorder, info)
 

@@ -13,11 +13,11 @@ from facenet_pytorch import MTCNN
 from facenet_pytorch.models.utils import detect_face as library
 from PIL import Image
 
+from agegenderemo.cli import main
 from agegenderemo.detection import MtcnnDetector
 from agegenderemo.detection.mtcnn import _cut
 from agegenderemo.detection.nms import nms_min
 from agegenderemo.errors import AgeGenderEmoError, CheckpointError
-from agegenderemo.export.mtcnn import write_mtcnn
 from agegenderemo.imaging.geometry import align, iou
 from agegenderemo.imaging.load import load_image
 from agegenderemo.imaging.resize import area_resize, summed_area
@@ -107,8 +107,9 @@ def test_the_library_finds_the_same(
 
 
 def test_the_shipped_graphs_are_the_libraries_weights(tmp_path: Path) -> None:
-    written = write_mtcnn(tmp_path)
-    assert tuple(path.name for path in written) == GRAPHS
+    assert main(["export", "--mtcnn", str(tmp_path)]) == 0
+    written = sorted(tmp_path.iterdir())
+    assert [path.name for path in written] == sorted(GRAPHS)
     for path in written:
         shipped = resource_folder("checkpoints") / path.name
         assert path.read_bytes() == shipped.read_bytes()

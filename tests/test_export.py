@@ -52,7 +52,7 @@ def crops(analyzer: Analyzer, examples: Path) -> NDArray[np.uint8]:
 
 
 def shipped() -> OnnxBackend:
-    info, graph, weights = read_graph(default_checkpoint())
+    info, graph, weights, _ = read_graph(default_checkpoint())
     return OnnxBackend(graph, info, weights)
 
 
@@ -95,7 +95,7 @@ def test_outputs_are_the_tasks_whatever_they_are(tmp_path: Path, tasks: str) -> 
     info = ModelInfo("tiny", specs, InputSpec(32))
     path = tmp_path / "net.safetensors"
     write_checkpoint(path, create_model("tiny", specs), info)
-    record, graph, weights = read_graph(path)
+    record, graph, weights, _ = read_graph(path)
     faces = np.random.default_rng(0).standard_normal((3, 3, 32, 32), np.float32)
     apart = check_parity(load_checkpoint(path).model, OnnxBackend(graph, record, weights), faces)
     assert record.tasks == specs

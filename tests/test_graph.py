@@ -54,7 +54,7 @@ def pair(original: Path, tmp_path: Path) -> Path:
 
 
 def answers(path: Path) -> list[float]:
-    info, graph, weights = read_graph(path)
+    info, graph, weights, _ = read_graph(path)
     raw = OnnxBackend(graph, info, weights)(FACES)
     return [float(v) for name in sorted(raw) for v in raw[name].ravel()]
 
@@ -106,7 +106,7 @@ def test_nothing_is_read_from_the_working_directory(
     (decoy / pair.name).write_bytes(bytes(len(pair.read_bytes())))
     monkeypatch.chdir(decoy)
     assert answers(pair) == expected
-    info, graph, _ = read_graph(pair)
+    info, graph, _, _ = read_graph(pair)
     with pytest.raises(CheckpointError, match="cannot load it") as caught:
         OnnxBackend(graph, info)
     assert str(caught.value.__cause__) == "its weights are not given"  # before ONNX Runtime looks

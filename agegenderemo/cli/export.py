@@ -27,6 +27,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help=f"folder of prepared sets: check the graph on {_CHECKED} of their faces too",
     )
+    parser.add_argument(
+        "--mtcnn",
+        type=Path,
+        metavar="DIR",
+        help="write the graphs of face detection here instead, from facenet-pytorch's weights",
+    )
     add_checkpoint(parser)
 
 
@@ -37,6 +43,11 @@ def _run(args: Arguments) -> int:
     from agegenderemo.inference.graph import read_graph
     from agegenderemo.models.checkpoint import load_checkpoint
 
+    if args.mtcnn:
+        from agegenderemo.export.mtcnn import write_mtcnn
+
+        print(*write_mtcnn(args.mtcnn), sep="\n")
+        return 0
     path = checkpoint_path(args)
     checkpoint = load_checkpoint(path)
     if args.out:
@@ -45,7 +56,7 @@ def _run(args: Arguments) -> int:
         write_atomically(args.out, graph)
     else:
         write_graph(path)
-        info, linked, weights = read_graph(path)
+        info, linked, weights, _ = read_graph(path)
         _check(checkpoint, OnnxBackend(linked, info, weights), args.prepared)
     return 0
 

@@ -10,15 +10,14 @@ WEIGHTS_LICENCE = "non-commercial research"
 def version_text() -> str:
     """Four lines; the digest is the SHA-256 of the weights' file."""
     from agegenderemo import __version__
-    from agegenderemo.files import sha256
     from agegenderemo.inference.graph import read_graph
     from agegenderemo.resources import default_checkpoint
 
-    info, _, weights = read_graph(default_checkpoint())
+    info, _, _, digest = read_graph(default_checkpoint())
     return (
         f"agegenderemo {__version__}\n"
         f"model: {info.model}, {info.parameters:,} parameters\n"
-        f"weights: sha256 {sha256(weights)}\n"
+        f"weights: sha256 {digest}\n"
         f"licence: {CODE_LICENCE} (code), {WEIGHTS_LICENCE} (weights)"
     )
 

@@ -84,7 +84,10 @@ class Analyzer:
         Raises ImageError with one sentence for people when it cannot be read.
         """
         picture = load_image(image)
-        found = self.detector.detect(picture)
+        return self.read_faces(picture, self.detector.detect(picture))
+
+    def read_faces(self, picture: RGBImage, found: Sequence[Detection]) -> list[Face]:
+        """What the network says of faces that were found in a picture, in their order."""
         faces: list[Face] = []
         for start in range(0, len(found), _BATCH):
             batch = found[start : start + _BATCH]
@@ -142,8 +145,8 @@ def find_checkpoint(path: str | Path | None) -> Path:
 
 
 def _open_onnx(file: Path) -> tuple[Backend, ModelInfo, str]:
-    info, graph, weights = read_graph(file)
-    return OnnxBackend(graph, info, weights), info, sha256(weights)
+    info, graph, weights, digest = read_graph(file)
+    return OnnxBackend(graph, info, weights), info, digest
 
 
 def _open_torch(file: Path, device: str) -> tuple[Backend, ModelInfo, str]:

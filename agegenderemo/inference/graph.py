@@ -28,6 +28,8 @@ class LinkedGraph(NamedTuple):
     info: ModelInfo
     graph: bytes
     weights: bytes
+    digest: str
+    """SHA-256 of the weights."""
 
 
 def read_graph(path: Path) -> LinkedGraph:
@@ -44,12 +46,12 @@ def read_graph(path: Path) -> LinkedGraph:
     if not file.is_file():
         from agegenderemo.inference.torch_backend import export_graph_on_the_fly
 
-        return LinkedGraph(*_checked(path, export_graph_on_the_fly(path), weights), weights)
+        return _checked(path, export_graph_on_the_fly(path), weights)
     try:
         graph = file.read_bytes()
     except OSError as error:
         raise CheckpointError(f"{file} cannot be read ({error.strerror}).") from error
-    return LinkedGraph(*_checked(path, graph, weights), weights)
+    return _checked(path, graph, weights)
 
 
 def location(tensors: Sequence[ExternalTensor]) -> str | None:
@@ -66,8 +68,8 @@ def location(tensors: Sequence[ExternalTensor]) -> str | None:
     return name
 
 
-def _checked(path: Path, graph: bytes, weights: bytes) -> tuple[ModelInfo, bytes]:
-    """The record of a graph that fits the weights, and the graph."""
+def _checked(path: Path, graph: bytes, weights: bytes) -> LinkedGraph:
+    """Both, once it is sure that the graph fits the weights."""
     file = path.with_suffix(".onnx")
     try:
         record = json.loads(metadata(graph)[META_KEY])
@@ -90,7 +92,7 @@ def _checked(path: Path, graph: bytes, weights: bytes) -> tuple[ModelInfo, bytes
         raise CheckpointError(
             f"{file} cannot be used, because {error}; {_remedy(path)}."
         ) from error
-    return info, graph
+    return LinkedGraph(info, graph, weights, digest)
 
 
 def _remedy(path: Path) -> str:

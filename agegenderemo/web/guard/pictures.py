@@ -63,11 +63,7 @@ class _Reads(Protocol):
 
     detector: Any
 
-    def crops(self, picture: RGBImage, detections: Sequence[Detection]) -> list[RGBImage]: ...
-    def read(self, crops: Sequence[RGBImage], *, mirror: bool) -> list[dict[str, Any]]: ...
-    def quality_flags(
-        self, picture: RGBImage, detections: Sequence[Detection], crops: Sequence[RGBImage]
-    ) -> list[tuple[str, ...]]: ...
+    def read_faces(self, picture: RGBImage, found: Sequence[Detection]) -> list[Face]: ...
 
 
 def read_picture(stream: BinaryIO | bytes, name: str = "the image") -> Picture:
@@ -93,13 +89,7 @@ def read_faces(analyzer: _Reads, image: RGBImage) -> tuple[list[Face], int]:
     """The faces of a picture, the largest first, and how many more there are that were not read."""
     found = analyzer.detector.detect(image)
     kept = found[:MAX_FACES]
-    faces: list[Face] = []
-    for start in range(0, len(kept), 64):
-        batch = kept[start : start + 64]
-        crops = analyzer.crops(image, batch)
-        predictions = analyzer.read(crops, mirror=True)
-        faces += map(Face, batch, predictions, analyzer.quality_flags(image, batch, crops))
-    return faces, len(found) - len(kept)
+    return analyzer.read_faces(image, kept), len(found) - len(kept)
 
 
 def _formats() -> tuple[str, ...]:

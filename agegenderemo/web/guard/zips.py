@@ -4,8 +4,6 @@ import lzma
 import zipfile
 import zlib
 
-from agegenderemo.web.guard.names import safe_name
-
 MAX_ENTRIES = 20_000
 _HEADER_BYTES = 30
 _CHUNK = 1 << 18
@@ -72,8 +70,3 @@ class Budget:
         except BAD_ZIP:
             raise ZipError("This entry of the zip is damaged.") from None
         return bytes(content)
-
-
-def shown_name(member: zipfile.ZipInfo) -> str:
-    """The name of an entry for tables: no folder, nothing that does not show."""
-    return safe_name(member.filename)
