@@ -27,14 +27,18 @@ class Outputs(NamedTuple):
 
 
 class TaskHead(nn.Sequential):
-    """Two linear layers from N×``inner`` to N×``outputs``, with dropout before the last one where a
-    rate is given."""
+    """Linear layers from N×``inner`` to N×``outputs``: two with ``hidden`` units between them, or
+    one where that is None, with dropout before the last one where a rate is given."""
 
-    def __init__(self, inner: int, hidden: int, outputs: int, dropout: float | None = None) -> None:
-        layers: list[nn.Module] = [nn.Linear(inner, hidden), nn.ReLU(inplace=True)]
+    def __init__(
+        self, inner: int, hidden: int | None, outputs: int, dropout: float | None = None
+    ) -> None:
+        layers: list[nn.Module] = []
+        if hidden is not None:
+            layers = [nn.Linear(inner, hidden), nn.ReLU(inplace=True)]
         if dropout is not None:  # a rate of 0 too: names of weights must not depend on the rate
             layers.append(nn.Dropout(dropout))
-        super().__init__(*layers, nn.Linear(hidden, outputs))
+        super().__init__(*layers, nn.Linear(hidden or inner, outputs))
 
     @property
     def output(self) -> nn.Linear:
@@ -137,6 +141,19 @@ def multitask(
         mlp_neck((num_features(backbone), *neck), [r * dropout_scale for r in neck_dropouts]),
         tasks,
         {s.name: TaskHead(neck[-1], hidden, s.outputs, rates.get(s.kind)) for s in tasks},
+    )
+
+
+def linear_heads(
+    backbone: nn.Module, tasks: Sequence[TaskSpec], dropout: float = 0.0
+) -> MultiTaskNet:
+    """The network that a backbone makes with one last layer a task, and dropout before it."""
+    width = num_features(backbone)
+    return MultiTaskNet(
+        backbone,
+        nn.Identity(),
+        tasks,
+        {s.name: TaskHead(width, None, s.outputs, dropout) for s in tasks},
     )
 
 

@@ -1,6 +1,6 @@
 """Names of networks and how each is built."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +11,7 @@ from agegenderemo.tasks import TaskSpec
 from agegenderemo.types import InputSpec
 
 LoadPublic = Callable[[MultiTaskNet, Path], None]
+Fold = Callable[[MultiTaskNet], tuple[MultiTaskNet, dict[str, Any]]]
 
 
 class Builder(Protocol):
@@ -31,20 +32,26 @@ class ModelSpec:
     load_public: LoadPublic | None = None
     """Begins with published weights of another format, where there are such; raises CheckpointError
     for a file that does not hold them."""
+    fold: Fold | None = None
+    """A copy of a trained network that answers alike with fewer layers, and the options that build
+    it; for families that have more branches in training than they need afterwards."""
 
 
 _SPECS: dict[str, ModelSpec] = {}
 
 
 def register(
-    name: str, input: InputSpec, load_public: LoadPublic | None = None
+    name: str,
+    input: InputSpec,
+    load_public: LoadPublic | None = None,
+    fold: Fold | None = None,
 ) -> Callable[[Builder], Builder]:
     """Decorator that adds a builder under ``name``; raises ValueError for a name taken twice."""
 
     def add(build: Builder) -> Builder:
         if name in _SPECS:
             raise ValueError(f"a model named {name!r} is registered already")
-        _SPECS[name] = ModelSpec(name, build, input, load_public)
+        _SPECS[name] = ModelSpec(name, build, input, load_public, fold)
         return build
 
     return add
@@ -60,6 +67,18 @@ def get_spec(name: str) -> ModelSpec:
     if name not in _SPECS:
         raise AgeGenderEmoError(f"Unknown model {name!r}; known are {', '.join(_SPECS)}.")
     return _SPECS[name]
+
+
+def folded(
+    model: MultiTaskNet, name: str, options: Mapping[str, Any]
+) -> tuple[MultiTaskNet, dict[str, Any]]:
+    """A network of a family as it is deployed, and the options that build it: the same network
+    where its family has nothing to fold."""
+    fold = get_spec(name).fold
+    if fold is None:
+        return model, dict(options)
+    smaller, added = fold(model)
+    return smaller, {**options, **added}
 
 
 def create_model(

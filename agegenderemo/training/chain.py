@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from agegenderemo.errors import AgeGenderEmoError, CheckpointError
+from agegenderemo.resources import default_checkpoint
 from agegenderemo.training.distributed import DistributedContext
 from agegenderemo.training.fit import STATE, WEIGHTS, Watch, fit, is_finished
-from agegenderemo.training.recipes import FACE_DESCRIPTOR, Recipe, Step
+from agegenderemo.training.recipes import FACE_DESCRIPTOR, SHIPPED_NETWORK, Recipe, Step
 from agegenderemo.training.settings import open_sets, run_settings
 
 WatchStep = Callable[[Step, Path], Watch]
@@ -45,7 +46,7 @@ def run(
         raise AgeGenderEmoError(
             f"The recipe {recipe.name!r} begins with weights of its own; leave out --weights."
         )
-    files: dict[str, Path] = {}
+    files: dict[str, Path] = {SHIPPED_NETWORK: default_checkpoint()}
     if face_descriptor is not None:
         files[FACE_DESCRIPTOR] = face_descriptor
     for step in recipe.steps:

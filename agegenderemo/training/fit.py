@@ -25,7 +25,7 @@ from agegenderemo.export.onnx import write_checkpoint
 from agegenderemo.files import write_atomically
 from agegenderemo.model_info import ModelInfo
 from agegenderemo.models.checkpoint import load_state, save_state
-from agegenderemo.models.registry import get_spec
+from agegenderemo.models.registry import folded, get_spec
 from agegenderemo.training.config import TrainConfig
 from agegenderemo.training.distillation import build_distillation
 from agegenderemo.training.distributed import DistributedContext
@@ -131,15 +131,16 @@ def fit(
         if not context.is_main:
             continue
         if config.keep == "last" or _best(history) == len(history) - 1:
+            model, options = folded(trainer.average, config.model, config.model_options)
             info = ModelInfo(
                 config.model,
                 config.specs,
                 spec,
-                options=config.model_options,
+                options=options,
                 recipe=config.to_dict(),
                 provenance=provenance,
             )
-            write_checkpoint(out / WEIGHTS, trainer.average, info)
+            write_checkpoint(out / WEIGHTS, model, info)
         write_history(out / HISTORY, history)
         # The state last: what it says is done has been written.
         save_state(

@@ -1,65 +1,10 @@
-"""Named recipes: what a run is for, and its steps. They are data; `agegenderemo.training.chain`
-runs them."""
+"""The chain that made the shipped weights, and a quick run without a teacher."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from agegenderemo.data.transforms import Augmentation
-from agegenderemo.errors import AgeGenderEmoError
-from agegenderemo.training.config import DistillationWeights, Stage, TrainConfig, with_settings
-
-FACE_DESCRIPTOR = "face_descriptor"
-"""Stands, among steps, for the file of the public face network's weights."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One training run. It begins with the mean of the weights of ``begin_with``, and learns from
-    ``teachers`` beside its labels: earlier steps of the recipe, or `FACE_DESCRIPTOR`."""
-
-    name: str
-    config: TrainConfig
-    begin_with: tuple[str, ...] = ()
-    teachers: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Steps in the order in which they run; the weights of the last are what it is for.
-
-    Raises AgeGenderEmoError for a step without its own name, or one that wants a later one.
-    """
-
-    name: str
-    purpose: str
-    steps: tuple[Step, ...]
-
-    def __post_init__(self) -> None:
-        known = {FACE_DESCRIPTOR}
-        if not self.steps:
-            raise AgeGenderEmoError(f"The recipe {self.name!r} has no steps.")
-        for step in self.steps:
-            missing = sorted({*step.begin_with, *step.teachers} - known)
-            if missing:
-                raise AgeGenderEmoError(
-                    f"The step {step.name!r} of {self.name!r} wants {missing[0]!r}, which is no "
-                    "earlier step."
-                )
-            if step.name in known:
-                raise AgeGenderEmoError(f"Two steps of {self.name!r} are named {step.name!r}.")
-            known.add(step.name)
-
-    @property
-    def wants_face_descriptor(self) -> bool:
-        """Whether a step begins with the public face network's weights or learns from them."""
-        return any(FACE_DESCRIPTOR in (*s.begin_with, *s.teachers) for s in self.steps)
-
-    def with_settings(self, settings: Sequence[str]) -> "Recipe":
-        """The recipe with ``NAME=VALUE`` changes in every step; raises AgeGenderEmoError as
-        `agegenderemo.training.config.with_settings` does."""
-        steps = (replace(step, config=with_settings(step.config, settings)) for step in self.steps)
-        return replace(self, steps=tuple(steps))
-
+from agegenderemo.training.config import DistillationWeights, Stage, TrainConfig
+from agegenderemo.training.recipes.steps import FACE_DESCRIPTOR, Recipe, Step
 
 _LEANING = DistillationWeights({"age": 0.1, "gender": 1.0, "emotion": 0.7}, features=4.0)
 _MILD = Augmentation(
@@ -74,7 +19,7 @@ _MILD = Augmentation(
     erase=0.1,
     noise=0.1,
 )
-_STRONG = Augmentation(
+STRONG = Augmentation(
     rotation=10,
     zoom=0.12,
     shift=0.06,
@@ -86,7 +31,7 @@ _STRONG = Augmentation(
     erase=0.2,
     noise=0.1,
 )
-_STRONGEST = Augmentation(
+STRONGEST = Augmentation(
     rotation=12,
     zoom=0.15,
     shift=0.08,
@@ -100,7 +45,7 @@ _STRONGEST = Augmentation(
     erase_size=0.4,
     noise=0.1,
 )
-_RACES = {
+RACES = {
     "Black": 1.6,
     "Asian": 1.25,
     "East Asian": 1.25,
@@ -126,17 +71,17 @@ _RARE_AGES = replace(
     stages=(Stage(64, 8),),
     learning_rate=1.2e-3,
     dropout_scale=0.15,
-    augmentation=_STRONG,
+    augmentation=STRONG,
 )
 _LARGER_FACES = replace(
     _SMALL_FACES,
     epoch_fractions={"utkface": 0.6, "ferplus": 0.27, "fairface": 0.5},
     balance={"age": 0.4, "emotion": 0.15},
-    race_weights=_RACES,
+    race_weights=RACES,
     stages=(Stage(96, 8),),
     learning_rate=8e-4,
     warmup=0.03,
-    augmentation=replace(_STRONG, blur=0.15, erase=0.15),
+    augmentation=replace(STRONG, blur=0.15, erase=0.15),
 )
 _MUON = replace(
     _LARGER_FACES,
@@ -147,7 +92,7 @@ _MUON = replace(
     learning_rate=2e-3,
     weight_decay=0.05,
     distillation=replace(_LEANING, tasks={"age": 0.05, "gender": 1.0, "emotion": 0.7}),
-    augmentation=replace(_STRONG, blur=0.25, erase=0.15),
+    augmentation=replace(STRONG, blur=0.25, erase=0.15),
 )
 _STRONGER_AUGMENTATION = replace(
     _MUON,
@@ -163,7 +108,7 @@ _STRONGER_AUGMENTATION = replace(
     weight_decay=0.1,
     dropout_scale=0.3,
     distillation=DistillationWeights({"age": 0.05, "gender": 2.0, "emotion": 1.0}, features=5.0),
-    augmentation=_STRONGEST,
+    augmentation=STRONGEST,
 )
 _TEACHER = replace(
     _STRONGER_AUGMENTATION,
@@ -182,7 +127,7 @@ _SHORT_MIXUP = replace(
     loss_weights={"age": 0.03, "gender": 0.3, "emotion": 1.0},
     distillation=DistillationWeights({"age": 0.15, "gender": 3.0, "emotion": 2.0}, features=4.0),
     online_distillation=True,
-    augmentation=replace(_STRONGEST, mixup=0.6),
+    augmentation=replace(STRONGEST, mixup=0.6),
 )
 _LONG_MIXUP = replace(
     _SHORT_MIXUP,
@@ -191,7 +136,7 @@ _LONG_MIXUP = replace(
     learning_rate=1.5e-3,
     weight_decay=0.05,
     dropout_scale=0.15,
-    augmentation=replace(_STRONGEST, mixup=0.5),
+    augmentation=replace(STRONGEST, mixup=0.5),
 )
 _SHIPPED = replace(
     _LONG_MIXUP,
@@ -201,11 +146,11 @@ _SHIPPED = replace(
         tasks={"age": 0.15, "gender": 3.0, "emotion": 2.5},
         distil_labelled_faces=True,
     ),
-    augmentation=replace(_STRONGEST, mixup=0.6),
+    augmentation=replace(STRONGEST, mixup=0.6),
     seed=4,
 )
 
-_AGEGENDERNET_V1 = Recipe(
+AGEGENDERNET_V1 = Recipe(
     "agegendernet-v1",
     "the shipped network: eight runs, and two of its teachers, a day on two CPU cores",
     (
@@ -254,70 +199,21 @@ _AGEGENDERNET_V1 = Recipe(
     ),
 )
 
-# The FFHQ run of the source report, to the letter. Its age loss is the mean absolute error: the
-# report says squared, but its own figures show that it was not.
-_FFHQ = TrainConfig(
-    epoch_fractions={"ffhq": 1.0},
-    template="ffhq",
-    drop_copies=False,
-    stages=(Stage(224, 30),),
-    batch=64,
-    optimiser="adam",
-    learning_rate=1e-4,
-    start_at_mean=False,
-    regression_unit=1.0,
-    weight_decay=1e-5,
-    schedule="plateau",
-    plateau_factor=0.5,
-    plateau_patience=5,
-    early_stopping=10,
-    keep="best",
-    clip=1.0,
-    ema=0.0,
-    dropout_scale=1.0,
-    loss_weights={"age": 1.0, "gender": 10.0, "emotion": 5.0},
-    regression_loss={"age": "l1"},
-    augmentation=Augmentation(
-        rotation=10,
-        zoom=0,
-        shift=0,
-        brightness=0.2,
-        contrast=0.2,
-        saturation=0.2,
-        hue=0.1,
-        grey=0,
-        blur=0,
-        erase=0,
-        noise=0,
-    ),
-)
-
 # Nobody teaches, so the labels count for all of it: the first step of the shipped chain without its
 # teacher, on fewer and smaller faces.
-_QUICK = replace(
-    _SMALL_FACES,
-    epoch_fractions={"utkface": 0.5, "ferplus": 0.4, "fairface": 0.2},
-    stages=(Stage(48, 4), Stage(64, 2)),
-    probe_start={},
-    distillation=DistillationWeights(),
-)
-
-RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe
-    for recipe in (
-        Recipe(
+QUICK = Recipe(
+    "quick",
+    "a first network without a teacher, reckoned at half an hour on two CPU cores",
+    (
+        Step(
             "quick",
-            "a first network without a teacher, reckoned at half an hour on two CPU cores",
-            (Step("quick", _QUICK),),
+            replace(
+                _SMALL_FACES,
+                epoch_fractions={"utkface": 0.5, "ferplus": 0.4, "fairface": 0.2},
+                stages=(Stage(48, 4), Stage(64, 2)),
+                probe_start={},
+                distillation=DistillationWeights(),
+            ),
         ),
-        _AGEGENDERNET_V1,
-        Recipe("ffhq", "the run of the source report on FFHQ", (Step("ffhq", _FFHQ),)),
-    )
-}
-
-
-def get_recipe(name: str) -> Recipe:
-    """The recipe of a name; raises AgeGenderEmoError with the known names for another."""
-    if name not in RECIPES:
-        raise AgeGenderEmoError(f"Unknown recipe {name!r}; known are {', '.join(RECIPES)}.")
-    return RECIPES[name]
+    ),
+)

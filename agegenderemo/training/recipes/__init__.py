@@ -1,0 +1,22 @@
+"""Named recipes: what a run is for, and its steps. They are data; `agegenderemo.training.chain`
+runs them."""
+
+from agegenderemo.errors import AgeGenderEmoError
+from agegenderemo.training.recipes.agegendernet import AGEGENDERNET_V1, QUICK
+from agegenderemo.training.recipes.ffhq import FFHQ
+from agegenderemo.training.recipes.mobileone import MOBILEONE_EDGE, MOBILEONE_EDGE_S0
+from agegenderemo.training.recipes.steps import FACE_DESCRIPTOR, SHIPPED_NETWORK, Recipe, Step
+
+__all__ = ["FACE_DESCRIPTOR", "RECIPES", "SHIPPED_NETWORK", "Recipe", "Step", "get_recipe"]
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (QUICK, AGEGENDERNET_V1, FFHQ, MOBILEONE_EDGE, MOBILEONE_EDGE_S0)
+}
+
+
+def get_recipe(name: str) -> Recipe:
+    """The recipe of a name; raises AgeGenderEmoError with the known names for another."""
+    if name not in RECIPES:
+        raise AgeGenderEmoError(f"Unknown recipe {name!r}; known are {', '.join(RECIPES)}.")
+    return RECIPES[name]

@@ -1,0 +1,41 @@
+"""The networks for the edge: small, taught by the shipped one."""
+
+from dataclasses import replace
+
+from agegenderemo.training.config import DistillationWeights, Stage, TrainConfig
+from agegenderemo.training.recipes.agegendernet import RACES, STRONG
+from agegenderemo.training.recipes.steps import FACE_DESCRIPTOR, SHIPPED_NETWORK, Recipe, Step
+
+_S2 = TrainConfig(
+    model="mobileone_s2",
+    tasks=("age", "gender", "emotion6"),
+    epoch_fractions={"utkface": 1.0, "ferplus": 0.5, "fairface": 0.5},
+    balance={"age": 0.4, "emotion": 0.15},
+    race_weights=RACES,
+    stages=(Stage(96, 8),),
+    optimiser="muon",
+    learning_rate=2e-3,
+    regression_unit=10.0,
+    weight_decay=0.05,
+    dropout_scale=0.3,
+    loss_weights={"age": 0.05, "gender": 0.5, "emotion": 0.5},
+    distillation=DistillationWeights(
+        {"age": 0.15, "gender": 2.5, "emotion": 2.0}, features=4.0, distil_labelled_faces=True
+    ),
+    online_distillation=True,
+    augmentation=STRONG,
+)
+
+_TEACHERS = (FACE_DESCRIPTOR, SHIPPED_NETWORK)
+
+MOBILEONE_EDGE = Recipe(
+    "mobileone-edge",
+    "MobileOne-S2 with the six emotions of the retail report, taught by the shipped network",
+    (Step("mobileone-edge", _S2, teachers=_TEACHERS),),
+)
+
+MOBILEONE_EDGE_S0 = Recipe(
+    "mobileone-edge-s0",
+    "the same with MobileOne-S0, a fifth of the size",
+    (Step("mobileone-edge-s0", replace(_S2, model="mobileone_s0"), teachers=_TEACHERS),),
+)
