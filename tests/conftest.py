@@ -33,3 +33,12 @@ def analyzer() -> "Analyzer":
     from agegenderemo import Analyzer
 
     return Analyzer.from_checkpoint()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Which tests stay in one process: those of a file, whose fixtures they share, and all that a
+    browser drives, for there is one server and one Chromium."""
+    for item in items:
+        group = "browser" if item.get_closest_marker("browser") else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
