@@ -10,6 +10,13 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+_LARGE_INPUT = 2**20
+"""Bytes of an input after which the memory of its run is given back: ONNX Runtime would keep what
+the largest picture ever took, once for each run at the same time."""
+
+_GIVE_BACK = onnxruntime.RunOptions()
+_GIVE_BACK.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+
 
 class Session:
     """A graph of one float32 input. Safe to share between threads.
@@ -40,4 +47,5 @@ class Session:
 
     def run(self, x: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         """The outputs for one input."""
-        return tuple(self._session.run(None, {self._input: np.ascontiguousarray(x)}))
+        options = _GIVE_BACK if x.nbytes > _LARGE_INPUT else None
+        return tuple(self._session.run(None, {self._input: np.ascontiguousarray(x)}, options))
