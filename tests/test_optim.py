@@ -100,3 +100,24 @@ def test_muon_takes_the_kernels_and_adamw_the_rest(tasks: tuple[TaskSpec, ...]) 
     both = [p for o in (adamw, muon) for group in o.param_groups for p in group["params"]]
     assert sorted(map(id, both)) == sorted(map(id, net.parameters()))
     assert list(map(id, muon.param_groups[0]["params"])) == list(map(id, kernels_of(net)))
+
+
+def test_sgd_moves_as_pytorchs_own_with_the_recipes_momentum_and_decay() -> None:
+    """Two steps on known gradients, reckoned by hand; decay is on every weight, as reports had."""
+    net = create_model("tiny", (AGE, SMILE))
+    config = changed(
+        TINY, optimiser="sgd", momentum=0.5, learning_rate=0.1, weight_decay=0.2,
+        regression_unit=1.0,
+    )  # fmt: skip
+    (sgd,) = build_optimisers(net, list(net.parameters()), config, bfloat16=False)
+    assert isinstance(sgd, torch.optim.SGD)
+    wanted = {name: p.detach().clone() for name, p in net.named_parameters()}
+    velocity = {name: torch.zeros_like(p) for name, p in net.named_parameters()}
+    for _ in range(2):
+        for name, parameter in net.named_parameters():
+            parameter.grad = torch.ones_like(parameter)
+            velocity[name] = 0.5 * velocity[name] + 1 + 0.2 * wanted[name]
+            wanted[name] = wanted[name] - 0.1 * velocity[name]
+        sgd.step()
+    for name, parameter in net.named_parameters():
+        torch.testing.assert_close(parameter.detach(), wanted[name])

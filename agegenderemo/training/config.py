@@ -61,7 +61,8 @@ class TrainConfig:
     Weights of the output of a regression learn ``regression_unit`` (in the unit of the task) times
     as fast as the others, for they make numbers that much larger; ``start_at_mean`` begins with
     weights that large, at the mean of the labels.
-    The optimiser ``muon`` moves the kernels of convolutions by Muon and everything else by AdamW.
+    The optimiser ``muon`` moves the kernels of convolutions by Muon and everything else by AdamW;
+    ``momentum`` is that of ``sgd``, and the others do not heed it.
     With the ``cosine`` schedule the learning rate rises over ``warmup`` (a fraction of all steps)
     and falls along a cosine; with ``plateau`` it is multiplied by ``plateau_factor`` after more
     than ``plateau_patience`` epochs without a better validation loss. ``early_stopping`` such
@@ -92,7 +93,8 @@ class TrainConfig:
     drop_copies: bool = True
     stages: tuple[Stage, ...] = (Stage(64, 6),)
     batch: int = 128
-    optimiser: Literal["adamw", "adam", "muon"] = "adamw"
+    optimiser: Literal["adamw", "adam", "muon", "sgd"] = "adamw"
+    momentum: float = 0.9
     learning_rate: float = 2e-3
     start_at_mean: bool = True
     regression_unit: float = 20.0
@@ -303,6 +305,8 @@ def _check_ranges(config: TrainConfig) -> None:
     for name in ("batch", "clip", "regression_unit", "plateau_factor"):
         if not getattr(config, name) > 0:
             raise AgeGenderEmoError(f"{name} must be above zero, not {getattr(config, name)}.")
+    if not 0 <= config.momentum < 1:
+        raise AgeGenderEmoError(f"momentum must be from 0 to below 1, not {config.momentum}.")
     if config.ema >= 1:
         raise AgeGenderEmoError(f"ema must be below 1, not {config.ema}: nothing would be learnt.")
     if config.augmentation.mixup and not config.online_distillation:

@@ -81,7 +81,7 @@ def newton_schulz(matrix: Tensor) -> Tensor:
 def parameter_groups(
     net: MultiTaskNet, parameters: Sequence[Tensor], config: TrainConfig
 ) -> list[dict[str, Any]]:
-    """Groups for Adam and AdamW: matrices and kernels, norms and biases, outputs of regressions.
+    """Groups for all optimisers but Muon: matrices and kernels, norms and biases, outputs of regressions.
 
     ``parameters`` are those of the net and of whatever is trained beside it. ``scale`` is what the
     learning rate of a group is multiplied by.
@@ -101,8 +101,8 @@ def parameter_groups(
     ]
     for group in groups:
         group["lr"] = config.learning_rate * group["scale"]
-        if config.optimiser == "adam":
-            # Decay is part of Adam's gradient, and the report's was on every weight.
+        if config.optimiser in ("adam", "sgd"):
+            # Decay is part of their gradient, and that of the source reports was on every weight.
             group["weight_decay"] = config.weight_decay
     return groups
 
@@ -110,24 +110,26 @@ def parameter_groups(
 def build_optimisers(
     net: MultiTaskNet, parameters: Sequence[Tensor], config: TrainConfig, bfloat16: bool
 ) -> list[torch.optim.Optimizer]:
-    """What moves the weights of a run: Adam or AdamW, and with ``muon`` that too."""
+    """What moves the weights of a run: Adam, AdamW or SGD, and with ``muon`` that beside AdamW."""
     groups = parameter_groups(net, parameters, config)
     kernels = kernels_of(net) if config.optimiser == "muon" else []
     groups[0]["params"] = _without(groups[0]["params"], kernels)
-    kind = torch.optim.Adam if config.optimiser == "adam" else torch.optim.AdamW
-    optimisers: list[torch.optim.Optimizer] = [
-        kind(
-            [group for group in groups if group["params"]],
-            weight_decay=config.weight_decay,
-            fused=True,
-        )
-    ]
+    optimisers = [_first([group for group in groups if group["params"]], config)]
     if kernels:
         precision = torch.bfloat16 if bfloat16 else torch.float32
         muon = Muon(kernels, config.learning_rate, config.weight_decay, precision=precision)
         muon.param_groups[0]["scale"] = 1.0
         optimisers.append(muon)
     return optimisers
+
+
+def _first(groups: list[dict[str, Any]], config: TrainConfig) -> torch.optim.Optimizer:
+    decay = config.weight_decay
+    if config.optimiser == "sgd":
+        return torch.optim.SGD(groups, momentum=config.momentum, weight_decay=decay, fused=True)
+    if config.optimiser == "adam":
+        return torch.optim.Adam(groups, weight_decay=decay, fused=True)
+    return torch.optim.AdamW(groups, weight_decay=decay, fused=True)
 
 
 def _without(tensors: Sequence[Tensor], others: Sequence[Tensor]) -> list[Tensor]:

@@ -5,13 +5,21 @@ from agegenderemo.errors import AgeGenderEmoError
 from agegenderemo.training.recipes.agegendernet import AGEGENDERNET_V1, QUICK
 from agegenderemo.training.recipes.ffhq import FFHQ
 from agegenderemo.training.recipes.mobileone import MOBILEONE_EDGE, MOBILEONE_EDGE_S0
+from agegenderemo.training.recipes.resnet18 import RESNET18_UTKFACE
 from agegenderemo.training.recipes.steps import FACE_DESCRIPTOR, SHIPPED_NETWORK, Recipe, Step
 
 __all__ = ["FACE_DESCRIPTOR", "RECIPES", "SHIPPED_NETWORK", "Recipe", "Step", "get_recipe"]
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
-    for recipe in (QUICK, AGEGENDERNET_V1, FFHQ, MOBILEONE_EDGE, MOBILEONE_EDGE_S0)
+    for recipe in (
+        QUICK,
+        AGEGENDERNET_V1,
+        FFHQ,
+        MOBILEONE_EDGE,
+        MOBILEONE_EDGE_S0,
+        RESNET18_UTKFACE,
+    )
 }
 
 
