@@ -1,5 +1,6 @@
 """Running figures of one task over some of the faces, in the shape that `Report` holds."""
 
+from collections import Counter
 from typing import Any
 
 from agegenderemo.evaluation.metrics import Accuracy, CalibrationError, Confusion, MeanError
@@ -63,7 +64,8 @@ class RegressionTally:
 class ClassTally:
     """Accuracy of a binary or categorical task; calibration is against the majority label.
 
-    A true class that the network does not know is not counted.
+    A true class that the network does not know is not counted, only how many faces are left out
+    for it: a network of fewer classes is measured on the faces of those.
     """
 
     def __init__(self, spec: TaskSpec) -> None:
@@ -73,6 +75,7 @@ class ClassTally:
         self._gap = CalibrationError()
         self._confident = Accuracy()
         self._judged = 0
+        self._left_out: Counter[str] = Counter()
         self._confusion = Confusion(len(spec.classes))
 
     def update(self, truth: Number | Classes, prediction: Prediction) -> None:
@@ -82,7 +85,10 @@ class ClassTally:
         classes = self._spec.classes
         if truth.argmax in classes:
             self._argmax.update(prediction.label == truth.argmax)
+        if truth.majority is None:
+            return
         if truth.majority not in classes:
+            self._left_out[truth.majority] += 1
             return
         right = prediction.label == truth.majority
         self._majority.update(right)
@@ -114,6 +120,7 @@ class ClassTally:
             "kind": self._spec.kind,
             "classes": list(self._spec.classes),
             **self._protocols(),
+            "left_out": dict(sorted(self._left_out.items())) or None,
             "calibration_error": self._gap.compute(),
             "confident_share": self._confident.count / judged if judged else None,
             "selective_accuracy": self._confident.compute() if judged else None,

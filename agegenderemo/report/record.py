@@ -30,7 +30,8 @@ class Report:
     predicted interval; of a binary task ``accuracy``; of a categorical one ``accuracy_majority``
     and ``accuracy_argmax``, the faces that each counts (``n_majority``, ``n_argmax``) and
     ``confusion``, true class by row; of both ``calibration_error``, ``confident_share`` and
-    ``selective_accuracy``. ``adults``, ``bands`` (by true age) and ``groups`` hold ``tasks`` of
+    ``selective_accuracy``, and ``left_out``, the faces by class whose class the network does not
+    know. ``adults``, ``bands`` (by true age) and ``groups`` hold ``tasks`` of
     their own; those of a group are ``[value, low, high]``. ``pipeline`` compares whole ``pictures``
     and prepared ``crops``.
 
@@ -67,6 +68,16 @@ class Report:
     def bands(self) -> list[dict[str, Any]]:
         """Figures by band of true age, or none."""
         return self.figures.get("bands") or []
+
+    def left_out(self) -> Iterator[str]:
+        """A sentence for each task whose network knows fewer classes than the labels name."""
+        for name, own in self.tasks.items():
+            if own.get("left_out"):
+                faces = ", ".join(f"{n:,} of {label}" for label, n in own["left_out"].items())
+                yield (
+                    f"{self.where}: the network knows {len(own['classes'])} classes of {name}; "
+                    f"faces of others are not counted ({faces})."
+                )
 
     def unit(self, task: str) -> str:
         """The unit of a task, empty where it has none."""

@@ -89,7 +89,8 @@ def _results(reports: _Reports) -> Table:
             where = f"{report.where}, ages 21 to 60"
             cells = _cells(adults["tasks"], kinds, report)
             rows.append((where, f"{adults['n']:,}", *cells))
-    return Table("Figures", ("test set", "faces", *_columns(kinds)), tuple(rows))
+    note = " ".join(sentence for report in reports.values() for sentence in report.left_out())
+    return Table("Figures", ("test set", "faces", *_columns(kinds)), tuple(rows), note)
 
 
 def _goals(reports: _Reports, goals: Sequence[Goal]) -> Table:

@@ -22,6 +22,7 @@ def print_text(figures: Mapping[str, Any]) -> str:
     report = Report(figures)
     lines = [_head(report)]
     lines += (f"  {key:28} {text}" for key, text in _figures(report, report.tasks).items())
+    lines += (f"  {sentence}" for sentence in report.left_out())
     lines += _slices(report)
     if "pipeline" in figures:
         lines += _pipeline(report, figures["pipeline"])
