@@ -48,6 +48,11 @@ class RegressionTally:
             "sd": self._error.deviation(),
             "band_accuracy": self._band.compute(),
             "coverage": self.covered.compute(),
+            "intervals": {
+                "mae": self._error.interval(),
+                "band_accuracy": self._band.interval(),
+                "coverage": self.covered.interval(),
+            },
         }
 
     def figures(self) -> dict[str, Any]:
@@ -100,7 +105,10 @@ class ClassTally:
 
     def headline(self) -> dict[str, Any]:
         """The figure that a slice of the faces has too."""
-        return {"accuracy": self._majority.compute()}
+        return {
+            "accuracy": self._majority.compute(),
+            "intervals": {"accuracy": self._majority.interval()},
+        }
 
     def _protocols(self) -> dict[str, Any]:
         if self._spec.kind == "binary":
@@ -111,6 +119,15 @@ class ClassTally:
             "accuracy_argmax": self._argmax.compute(),
             "n_argmax": self._argmax.count,
         }
+
+    def _intervals(self) -> dict[str, Any]:
+        majority = self._majority.interval()
+        own = (
+            {"accuracy": majority}
+            if self._spec.kind == "binary"
+            else {"accuracy_majority": majority, "accuracy_argmax": self._argmax.interval()}
+        )
+        return own | {"selective_accuracy": self._confident.interval() if self._judged else None}
 
     def figures(self) -> dict[str, Any]:
         """All of them; what nothing is known of is None."""
@@ -125,6 +142,7 @@ class ClassTally:
             "confident_share": self._confident.count / judged if judged else None,
             "selective_accuracy": self._confident.compute() if judged else None,
             "confusion": self._confusion.counts if shown else None,
+            "intervals": self._intervals(),
         }
 
 
