@@ -10,6 +10,7 @@ from synthetic import prepared_sets
 from tiny import GLASSES
 
 from agegenderemo.data.dataset import PreparedSet
+from agegenderemo.data.readers.ferplus_votes import soft_label
 from agegenderemo.data.samples import ImageRef, Sample
 from agegenderemo.errors import TaskError
 from agegenderemo.evaluation.evaluate import Measurement, answer, evaluate, measure
@@ -17,12 +18,13 @@ from agegenderemo.evaluation.metrics import Accuracy, Confusion, MeanError
 from agegenderemo.evaluation.predict import TorchPredictor
 from agegenderemo.model_info import ModelInfo
 from agegenderemo.models import create_model
-from agegenderemo.report import flat
+from agegenderemo.report import flat, tables
 from agegenderemo.tasks import (
     AGE,
     DEFAULT_TASKS,
     EMOTION,
     EMOTION6,
+    EMOTION7,
     GENDER,
     CategoricalPrediction,
     ClassCalibration,
@@ -133,6 +135,40 @@ def test_vocabularies_are_matched_by_name(sets: Path) -> None:
     said = CategoricalPrediction(EMOTION6, tuple(np.eye(6)[glad]))
     only = measure([contempt], (EMOTION,), [{"emotion": said}], (EMOTION6,))
     assert only["tasks"]["emotion"]["n_majority"] == 0
+
+
+VOTES = {  # of neutral, happiness, surprise, sadness, anger, disgust, fear, contempt, unknown, NF
+    "happiness": (0, 9, 1, 0, 0, 0, 0, 0, 0, 0),
+    "fear": (0, 0, 4, 0, 0, 0, 6, 0, 0, 0),
+    "disgust": (0, 0, 0, 0, 3, 7, 0, 0, 0, 0),
+    "contempt": (2, 0, 0, 0, 0, 0, 0, 8, 0, 0),
+    "": (5, 5, 0, 0, 0, 0, 0, 0, 0, 0),  # no majority
+}
+
+
+def test_six_emotions_are_measured_on_the_faces_whose_majority_is_one_of_them() -> None:
+    """Also by the argmax; and so is a network of seven, of which disgust is one."""
+    samples, counts = [], {"happiness": 5, "fear": 3, "disgust": 2, "contempt": 4, "": 1}
+    for name, count in counts.items():
+        soft = soft_label(VOTES[name])
+        assert soft is not None
+        one = Sample(ImageRef(Path(), name), "test", {"emotion": soft}, VOTES[name])
+        samples += [one] * count
+    for spec, known in ((EMOTION6, 8), (EMOTION7, 10), (EMOTION, 14)):
+        happy = np.eye(len(spec.classes))[spec.classes.index("happiness")]
+        said = [{"emotion": CategoricalPrediction(spec, tuple(happy))}] * len(samples)
+        figures = measure(samples, (EMOTION,), said, (spec,))
+        own = figures["tasks"]["emotion"]
+        assert (own["n_majority"], own["n_argmax"]) == (known, known + 1)
+        assert own["accuracy_majority"] == 5 / known
+        assert own["accuracy_argmax"] == 5 / (known + 1)  # of the tie the first: neutral
+        assert sum(own["confusion"][spec.classes.index("fear")]) == 3
+        assert own.get("left_out", {}) == {
+            name: counts[name] for name in ("contempt", "disgust") if name not in spec.classes
+        }
+        note = tables({"ferplus": {"data": "ferplus", "split": "test", **figures}})["results"].note
+        assert ("4 of contempt" in note) == (spec is not EMOTION)
+        assert ("2 of disgust" in note) == (spec is EMOTION6)
 
 
 def test_bands_are_there_for_a_network_that_knows_no_age(sets: Path) -> None:

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from agegenderemo.cli.common import Arguments, Command
+from agegenderemo.cli.faces import add_device, device_of
 from agegenderemo.cli.sets import prepared_sets
 
 
@@ -18,6 +19,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="is written anew, weights and graph",
     )
+    add_device(parser)
 
 
 def _run(args: Arguments) -> int:
@@ -32,8 +34,18 @@ def _run(args: Arguments) -> int:
     checkpoint = load_checkpoint(args.checkpoint)
     info = checkpoint.info
     sets = prepared_sets(args.prepared, info.input.template, args.checkpoint)
-    found = calibrate(TorchPredictor(checkpoint.model, info.input), sets)
-    write_checkpoint(args.checkpoint, checkpoint.model, replace(info, calibration=found))
+    found = calibrate(TorchPredictor(checkpoint.model, info.input, device=device_of(args)), sets)
+    # Whoever measures these faces later must say that the calibration was fitted on them.
+    fitted = {
+        one.name: len(one.rows("val"))
+        for one in sets
+        if {spec.name for spec in one.tasks} & set(found)
+    }
+    provenance = {**info.provenance, "calibration_faces": {n: k for n, k in fitted.items() if k}}
+    model = checkpoint.model.cpu()
+    write_checkpoint(
+        args.checkpoint, model, replace(info, calibration=found, provenance=provenance)
+    )
     values = calibration_to_dict(found)
     few = f"left uncalibrated, fewer than {FEWEST_FACES} held-out faces"
     for spec in info.tasks:

@@ -1,6 +1,7 @@
 """``agegenderemo card``: measured figures into Markdown pages."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from agegenderemo.cli.common import Arguments, Command, add_checkpoint, checkpoint_path
@@ -13,11 +14,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: Arguments) -> int:
     from agegenderemo.files import write_atomically
-    from agegenderemo.report import card_tables, fill
+    from agegenderemo.report import fill_page
 
-    made = card_tables(checkpoint_path(args))
-    for page in args.pages:
-        write_atomically(page, fill(page.read_text(encoding="utf-8"), made).encode())
+    # All of them before the first is written: a page that cannot be filled changes none.
+    filled = [(page, fill_page(page, checkpoint_path(args))) for page in args.pages]
+    for page, text in filled:
+        write_atomically(page, text.encode())
+        print(f"{page}: its tables are renewed", file=sys.stderr)
     return 0
 
 

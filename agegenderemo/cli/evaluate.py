@@ -1,155 +1,208 @@
-"""``agegenderemo evaluate``: figures of a checkpoint on a data set."""
+"""``agegenderemo evaluate``: figures of a checkpoint on data sets."""
 
 import argparse
 import json
+import os
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agegenderemo.cli.common import (
-    Arguments,
-    Command,
-    add_checkpoint,
-    checkpoint_path,
-)
-from agegenderemo.cli.sets import (
-    add_data,
-    add_ffhq_parts,
-    check_template,
-    detector,
-    known_set,
-    read_ffhq,
-)
+from agegenderemo.cli.common import Arguments, Command, add_checkpoint, checkpoint_path
+from agegenderemo.cli.faces import Faces, add_device, add_faces, check_sets, device_of, open_faces
 from agegenderemo.errors import DatasetError
 
 if TYPE_CHECKING:
-    from agegenderemo.data.dataset import PreparedSet
     from agegenderemo.evaluation.predict import TorchPredictor
-    from agegenderemo.types import Template
+    from agegenderemo.model_info import ModelInfo
+
+Figures = dict[str, Any]
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_data(parser)
+    add_faces(parser)
     parser.add_argument(
-        "--root", type=Path, metavar="DIR", help="the data set, or the folder of prepared ones"
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write the figures here, with what was measured, by which code and where",
     )
-    add_ffhq_parts(parser)
     parser.add_argument(
-        "--split",
-        choices=("train", "val", "test", "all"),
-        help="default: test; for ffhq all, as its report did",
+        "--predictions",
+        type=Path,
+        metavar="FILE",
+        help="write a row a face here, with its labels and answers, as .csv or .parquet",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
     parser.add_argument(
         "--figure", type=Path, metavar="FILE", help="draw the errors by band as .png or .html"
     )
     parser.add_argument(
-        "--card", action="store_true", help="also write the figures beside the checkpoint"
+        "--card",
+        action="store_true",
+        help="also write the figures beside the checkpoint, which must be named",
     )
     parser.add_argument(
         "--pipeline",
         action="store_true",
         help="also find and align each face in its picture, as the page does",
     )
+    parser.add_argument(
+        "--latency",
+        action="store_true",
+        help="also time the graph beside the checkpoint, one face on one thread, for --json",
+    )
+    parser.add_argument(
+        "--int8",
+        type=Path,
+        metavar="FILE.onnx",
+        help="the quantised graph of the same network: its size and time go into --json too",
+    )
+    add_device(parser)
     add_checkpoint(parser)
 
 
 def _run(args: Arguments) -> int:
+    from agegenderemo.evaluation.evaluate import answer, measure
     from agegenderemo.evaluation.predict import TorchPredictor
+    from agegenderemo.evaluation.predictions import fields, prediction_rows, write_rows
+    from agegenderemo.files import sha256, write_atomically
     from agegenderemo.models.checkpoint import load_checkpoint
     from agegenderemo.report import print_text, update_card
 
-    if args.figure and args.figure.suffix not in (".png", ".html"):
-        raise ValueError(f"--figure must end in .png or .html, not {args.figure.name!r}.")
-    known_set(args)
+    _check(args)
     path = checkpoint_path(args)
     checkpoint = load_checkpoint(path)
+    digest = sha256(path.read_bytes())
     info = checkpoint.info
-    predictor = TorchPredictor(checkpoint.model, info.input, info.calibration)
-    split = args.split or ("all" if args.data == "ffhq" else "test")
-    with _prepared(args, split, info.input.template) as prepared:
-        figures = _figures(args, path, predictor, prepared, split)
-        # Checkpoints of 0.1 called them shares.
-        trained_on = info.recipe.get("epoch_fractions") or info.recipe.get("shares") or {}
-        if split == "all" and args.data in trained_on:
-            figures |= _held_out(predictor, prepared)
+    device = device_of(args)
+    predictor = TorchPredictor(checkpoint.model, info.input, info.calibration, device)
+    measured: dict[str, Figures] = {}
+    lines: list[dict[str, Any]] = []
+    for data in args.data:
+        with open_faces(args, data, info.input.template) as faces:
+            prepared, rows, split = faces
+            answers = answer(predictor, prepared, rows, progress=True)
+            samples = [prepared.samples[row] for row in rows]
+            own = measure(samples, prepared.tasks, answers, info.tasks)
+            own = {"data": data, "split": split, **own, **_told(info, predictor, faces)}
+            if args.pipeline:
+                own["pipeline"] = _pipeline(path, predictor, faces)
+            lines += prediction_rows(prepared, rows.tolist(), answers, info.tasks)
+        measured[data] = own
+        _print(print_text(own))
+    if args.predictions:
+        write_rows(args.predictions, lines, fields(info.tasks))
     if args.json:
-        args.json.write_text(json.dumps(figures, indent=1) + "\n")
+        record = _record(args, path, info, digest, measured, device)
+        write_atomically(args.json, (json.dumps(record, indent=1) + "\n").encode())
     if args.card:
-        update_card(path, args.data, figures)
+        for data, own in measured.items():
+            update_card(path, data, own, digest)
     if args.figure:
-        _draw_bands(figures, args.figure)
-    print(print_text(figures))
+        _draw_bands(measured, args.figure)
     return 0
 
 
-def _figures(
-    args: Arguments, path: Path, predictor: "TorchPredictor", prepared: "PreparedSet", split: Any
-) -> dict[str, Any]:
+def _print(text: str) -> None:
+    """Print at once, so that a set that fails later does not take this one's figures with it; a
+    reader who has left (… | head) does not either."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  open until the process ends
+
+
+def _check(args: Arguments) -> None:
+    """What is known to be wrong before anything is measured."""
+    from agegenderemo.evaluation.predictions import check_suffix
+
+    if args.figure and args.figure.suffix not in (".png", ".html"):
+        raise ValueError(f"--figure must end in .png or .html, not {args.figure.name!r}.")
+    if args.predictions:
+        check_suffix(args.predictions)
+    if args.card and not args.checkpoint:
+        raise ValueError("Give --checkpoint with --card: its figures are written beside that file.")
+    if (args.latency or args.int8) and not args.json:
+        raise ValueError("Give --json FILE with --latency and --int8: their figures go there.")
+    check_sets(args)
+
+
+def _told(info: "ModelInfo", predictor: "TorchPredictor", faces: Faces) -> Figures:
+    """What a reader must know of these faces: whether the network was trained on them, with the
+    figures of those that it was not, and whether its calibration was fitted on them."""
     from agegenderemo.evaluation.evaluate import evaluate
 
-    rows = prepared.rows(split)
-    if not len(rows):
-        raise DatasetError(f"{args.data} has no samples in the split {split!r}.")
-    figures = {"data": args.data, "split": split, **evaluate(predictor, prepared, rows)}
-    if args.pipeline:
-        from agegenderemo.evaluation.pipeline import compare
-        from agegenderemo.inference.analyzer import Analyzer
-
-        analyze = Analyzer.from_checkpoint(path).analyze
-        figures["pipeline"] = compare(analyze, predictor, prepared, rows)
-    return figures
-
-
-def _held_out(predictor: "TorchPredictor", prepared: "PreparedSet") -> dict[str, Any]:
-    """Figures of the validation faces, where the network was trained on others of the set."""
-    from agegenderemo.evaluation.evaluate import evaluate
-
-    found: dict[str, Any] = {"training_faces": len(prepared.rows("train", copies=True))}
-    held_out = prepared.rows("val", copies=True)
-    if len(held_out):
-        found["validation"] = evaluate(predictor, prepared, held_out)
-    return found
-
-
-@contextmanager
-def _prepared(args: Arguments, split: Any, template: "Template") -> Iterator["PreparedSet"]:
-    """The prepared set under --root, or one made for this evaluation from the raw data."""
-    from agegenderemo.data.dataset import PreparedSet
-    from agegenderemo.data.prepare import prepare, report_line
-    from agegenderemo.data.readers import read
-
-    if args.root and (args.root / args.data / "samples.jsonl").is_file():
-        prepared = PreparedSet.open(args.root / args.data)
-        check_template(prepared, template, "this checkpoint")
-        yield prepared
-        return
-    if args.root:
-        index = read(args.data, args.root)
-        print(f"{args.data}: {index.summary()}", file=sys.stderr)
-    elif args.data == "ffhq":
-        index = read_ffhq(args)
-    else:
-        raise DatasetError("Give --root with the folder of the data set.")
-    chosen = index if split == "all" else index.only(split)
-    with tempfile.TemporaryDirectory() as folder:
-        prepared = prepare(args.data, chosen, Path(folder), detector(), template=template)
-        print(report_line(prepared), file=sys.stderr)
-        yield prepared
+    prepared, rows, split = faces
+    told: Figures = {}
+    fitted = info.provenance.get("calibration_faces", {prepared.name: None})
+    if info.calibration and split in ("val", "all") and prepared.name in fitted:
+        told["calibrated_here"] = True
+    # Checkpoints of 0.1 called the fractions shares.
+    recipe = info.recipe
+    trained_on = (
+        info.provenance.get("training_faces")
+        or recipe.get("epoch_fractions")
+        or recipe.get("shares")
+        or {}
+    )
+    if prepared.name in trained_on and split == "train":
+        told["training_faces"] = len(rows)
+    if prepared.name in trained_on and split == "all":
+        told["training_faces"] = len(prepared.rows("train", copies=True))
+        held_out = prepared.rows("val", copies=True)
+        if len(held_out):
+            told["validation"] = evaluate(predictor, prepared, held_out)
+    return told
 
 
-def _draw_bands(figures: dict[str, Any], path: Path) -> None:
+def _pipeline(path: Path, predictor: "TorchPredictor", faces: Faces) -> Figures:
+    from agegenderemo.evaluation.pipeline import compare
+    from agegenderemo.inference.analyzer import Analyzer
+
+    analyze = Analyzer.from_checkpoint(path).analyze
+    return compare(analyze, predictor, faces.prepared, faces.rows)
+
+
+def _record(
+    args: Arguments,
+    path: Path,
+    info: "ModelInfo",
+    digest: str,
+    measured: dict[str, Figures],
+    device: str,
+) -> Figures:
+    from agegenderemo.evaluation.measured import latency, measured_record
+    from agegenderemo.inference.backends import OnnxBackend
+    from agegenderemo.inference.graph import read_graph
+
+    stem = path.stem if path.stem != "model" else path.parent.name  # of a run the folder's name
+    record = measured_record(stem, info, digest, measured, device)
+    record["size_mb"] = {"float": _megabytes(path) + _megabytes(path.with_suffix(".onnx"))}
+    if args.int8:
+        record["size_mb"]["int8"] = _megabytes(args.int8)
+    times = {}
+    if args.latency:
+        linked = read_graph(path)
+        engine = OnnxBackend(linked.graph, linked.info, linked.weights)
+        times["float"] = latency(engine, info.input.size)
+    if args.latency and args.int8:
+        times["int8"] = latency(OnnxBackend(args.int8.read_bytes(), info), info.input.size)
+    return record | ({"latency_ms": times} if times else {})
+
+
+def _megabytes(path: Path) -> float:
+    return round(path.stat().st_size / 1e6, 3) if path.is_file() else 0.0
+
+
+def _draw_bands(measured: dict[str, Figures], path: Path) -> None:
     from agegenderemo.evaluation.plots import band_panels, save_html, save_png
 
-    if not figures.get("bands"):
-        raise DatasetError(f"{figures['data']} has nothing to draw by band.")
+    figures = next((own for own in measured.values() if own.get("bands")), None)
+    if figures is None:
+        raise DatasetError(f"{' and '.join(measured)} have nothing to draw by band.")
     save = save_png if path.suffix == ".png" else save_html
     save(band_panels(figures), path)
 
 
 COMMAND = Command(
-    "evaluate", "measure a checkpoint on a data set", _add_arguments, _run, extra="train"
+    "evaluate", "measure a checkpoint on data sets", _add_arguments, _run, extra="train"
 )

@@ -23,6 +23,7 @@ from agegenderemo.tasks import (
 )
 
 _BATCH = 128
+_INTERVALS = "intervals"
 _ADULTS = (21, 60)  # years: what published figures often are of
 
 
@@ -65,9 +66,7 @@ class Measurement:
             "n": total.count,
             "tasks": total.figures(),
             **({} if by is None else self._slices(by)),
-            "groups": group_figures(
-                self._races, self._truths, self._predictions, self._specs, set_tasks
-            ),
+            **group_figures(self._races, self._truths, self._predictions, self._specs, set_tasks),
         }
         return dict(_without_none(figures))
 
@@ -159,5 +158,6 @@ def answer(
 def _without_none(value: Any) -> Any:
     """Figures of labels that the set does not have are left out."""
     if isinstance(value, dict):
-        return {k: _without_none(v) for k, v in value.items() if v is not None}
+        kept = {k: _without_none(v) for k, v in value.items() if v is not None}
+        return {k: v for k, v in kept.items() if k != _INTERVALS or v}
     return [_without_none(v) for v in value] if isinstance(value, list) else value

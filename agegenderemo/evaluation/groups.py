@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agegenderemo.evaluation.bootstrap import accuracy_range, with_interval
 from agegenderemo.evaluation.truth import Classes, Number, Truth, banded_task
 from agegenderemo.report import ADULT, ADULT_RACE, RACE
 from agegenderemo.tasks import Prediction, RegressionPrediction, TaskSpec
 
-_TIMES, _AT_ONCE = 20, 100  # resamples: 2,000, without a large table of rows
 _FEW = 50  # faces: a smaller group says nothing
 
 
@@ -24,16 +24,18 @@ def group_figures(
     predictions: Sequence[Mapping[str, Prediction]],
     specs: Sequence[TaskSpec],
     set_tasks: Sequence[TaskSpec],
-) -> list[dict[str, Any]] | None:
-    """A dict a group: what it is grouped ``by``, its name and size, and by task the mean absolute
-    error or the accuracy, each with a 95 % bootstrap interval as ``[value, low, high]``.
+) -> dict[str, Any]:
+    """``groups``, a dict a group: what it is grouped ``by``, its name and size, and by task the
+    mean absolute error or the accuracy, each with a 95 % bootstrap interval as ``[value, low,
+    high]``; and ``disparities``, by race and task how sure the range of accuracies is, as
+    `agegenderemo.evaluation.bootstrap.accuracy_range` has it.
 
     Groups are races, classes of the set's binary tasks, and bands of age. ``specs`` are the tasks
-    of the network. None for a set without race labels. Groups under 50 faces are left out.
+    of the network. Empty for a set without race labels. Groups under 50 faces are left out.
     Repeatable: the resamples are seeded.
     """
     if not any(races):
-        return None
+        return {}
     columns = {
         spec.name: np.array(
             [_miss(truth.get(spec.name), given[spec.name], spec) for truth, given in
@@ -42,16 +44,38 @@ def group_figures(
         for spec in specs
     }  # fmt: skip
     keys = {spec.name: "mae" if spec.kind == "regression" else "accuracy" for spec in specs}
-    table = []
+    table: list[dict[str, Any]] = []
+    disparities: list[dict[str, Any]] = []
     for by, labels in _groupings(races, truths, set_tasks).items():
-        for name in sorted({label for label in labels if label}, key=_in_order):
-            rows = np.array([label == name for label in labels])
-            if rows.sum() < _FEW:
-                continue
-            found = {task: _with_interval(column[rows]) for task, column in columns.items()}
+        masks = _masks(labels)
+        for name, rows in masks.items():
+            found = {task: with_interval(column[rows]) for task, column in columns.items()}
             own = {task: {keys[task]: value} for task, value in found.items() if value}
             table.append({"by": by, "group": name, "n": int(rows.sum()), "tasks": own})
-    return table
+        if by in (RACE, ADULT_RACE):
+            disparities += (
+                {"by": by, "task": task, **spread}
+                for task, column in columns.items()
+                if keys[task] == "accuracy" and (spread := _range(column, list(masks.values())))
+            )
+    return {"groups": table, "disparities": disparities or None}
+
+
+def _masks(labels: Sequence[str | None]) -> dict[str, NDArray[np.bool_]]:
+    """Which faces are in each group that is large enough, in their order."""
+    names = sorted({label for label in labels if label}, key=_in_order)
+    masks = {name: np.array([label == name for label in labels]) for name in names}
+    return {name: rows for name, rows in masks.items() if rows.sum() >= _FEW}
+
+
+def _range(right: NDArray[np.float64], masks: Sequence[NDArray[np.bool_]]) -> dict[str, Any] | None:
+    """How sure the range of a task's accuracies over groups is; None with fewer than two."""
+    groups = [values[np.isfinite(values)] for values in (right[rows] for rows in masks)]
+    groups = [values for values in groups if len(values)]
+    if len(groups) < 2:
+        return None
+    found = accuracy_range(groups)
+    return {**found._asdict(), "interval": list(found.interval)}
 
 
 def _groupings(
@@ -89,15 +113,3 @@ def _in_order(name: str) -> tuple[int, str]:
     """Bands by their first number, other names by the alphabet."""
     first = name.split("-")[0].rstrip("+")
     return (int(first) if first.isdigit() else -1, name)
-
-
-def _with_interval(values: NDArray[np.float64]) -> list[float] | None:
-    """Mean and 95 % percentile bootstrap interval; None where nothing is labelled."""
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return None
-    rng = np.random.default_rng(0)
-    size = (_AT_ONCE, len(values))
-    means = [values[rng.integers(0, len(values), size)].mean(axis=1) for _ in range(_TIMES)]
-    low, high = np.quantile(means, (0.025, 0.975))
-    return [float(values.mean()), float(low), float(high)]

@@ -1,6 +1,11 @@
-"""Running metrics: ``update`` with a batch, ``compute`` at the end. Nothing labelled gives None."""
+"""Running metrics: ``update`` with a face, ``compute`` at the end. Nothing labelled gives None."""
 
 import math
+from array import array
+
+import numpy as np
+
+from agegenderemo.evaluation.bootstrap import interval
 
 
 class MeanError:
@@ -10,16 +15,22 @@ class MeanError:
         self.count = 0
         self._sum = 0.0
         self._squares = 0.0
+        self._errors = array("d")
 
     def update(self, error: float) -> None:
         """Add one error; its sign does not matter."""
         self.count += 1
+        self._errors.append(abs(error))
         self._sum += abs(error)
         self._squares += error * error
 
     def mean(self) -> float | None:
         """Mean absolute error."""
         return self._sum / self.count if self.count else None
+
+    def interval(self) -> list[float] | None:
+        """Ends of the 95 % interval of the mean."""
+        return interval(self._errors)
 
     def deviation(self) -> float | None:
         """Standard deviation of the absolute errors around their mean."""
@@ -35,15 +46,21 @@ class Accuracy:
     def __init__(self) -> None:
         self.count = 0
         self._right = 0
+        self._answers = bytearray()
 
     def update(self, right: bool) -> None:
         """Add one answer."""
         self.count += 1
         self._right += right
+        self._answers.append(right)
 
     def compute(self) -> float | None:
         """Accuracy over what was added."""
         return self._right / self.count if self.count else None
+
+    def interval(self) -> list[float] | None:
+        """Ends of its 95 % interval."""
+        return interval(np.frombuffer(self._answers, dtype=np.uint8))
 
 
 class Confusion:

@@ -16,7 +16,7 @@ from agegenderemo.imaging.load import load_image
 from agegenderemo.tasks import Prediction
 from agegenderemo.types import Face, RGBImage
 
-_KEYS = ("mae", "band_accuracy", "accuracy", "accuracy_majority", "accuracy_argmax")
+_KEYS = ("mae", "band_accuracy", "accuracy", "accuracy_majority", "accuracy_argmax", "intervals")
 
 
 def compare(

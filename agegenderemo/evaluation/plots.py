@@ -1,12 +1,14 @@
 """Plots of training and evaluation: one description of panels, drawn by Plotly as an interactive
 page that needs no network, and by Matplotlib as a PNG."""
 
+import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from agegenderemo.files import write_atomically
 from agegenderemo.tasks import TaskSpec
 
 if TYPE_CHECKING:
@@ -96,7 +98,7 @@ def band_panels(figures: Mapping[str, Any]) -> list[Panel]:
         own = [band["tasks"].get(name, {}) for band in bands]
         unit = total.get("unit", "")
         if total["kind"] == "regression":
-            title = f"{_title(name)} error ± its deviation{_in(unit)}"
+            title = f"{_title(name)} error{_in(unit)}, whiskers: standard deviation"
             values = [one.get("mae") for one in own]
             spread = [float(one.get("sd", 0)) for one in own]
         else:
@@ -189,7 +191,8 @@ def _layout(panels: Sequence[Panel], columns: int) -> tuple[int, int]:
 
 def save_html(panels: Sequence[Panel], path: Path) -> None:
     """The interactive figure as one file with Plotly in it."""
-    to_plotly(panels).write_html(path, include_plotlyjs=True, config={"displaylogo": False})
+    html = to_plotly(panels).to_html(include_plotlyjs=True, config={"displaylogo": False})
+    write_atomically(path, html.encode())
 
 
 def save_png(panels: Sequence[Panel], path: Path, columns: int = 3) -> None:
@@ -222,4 +225,6 @@ def save_png(panels: Sequence[Panel], path: Path, columns: int = 3) -> None:
             axes.axvline(panel.mark, color=_INK, linestyle=":", linewidth=1, label="best epoch")
         if len(panel.series) > 1:
             axes.legend(fontsize=9, frameon=False)
-    figure.savefig(path)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png")
+    write_atomically(path, stream.getbuffer())

@@ -1,5 +1,6 @@
 """Running figures of one task over some of the faces, in the shape that `Report` holds."""
 
+from collections import Counter
 from typing import Any
 
 from agegenderemo.evaluation.metrics import Accuracy, CalibrationError, Confusion, MeanError
@@ -47,6 +48,11 @@ class RegressionTally:
             "sd": self._error.deviation(),
             "band_accuracy": self._band.compute(),
             "coverage": self.covered.compute(),
+            "intervals": {
+                "mae": self._error.interval(),
+                "band_accuracy": self._band.interval(),
+                "coverage": self.covered.interval(),
+            },
         }
 
     def figures(self) -> dict[str, Any]:
@@ -63,7 +69,8 @@ class RegressionTally:
 class ClassTally:
     """Accuracy of a binary or categorical task; calibration is against the majority label.
 
-    A true class that the network does not know is not counted.
+    A true class that the network does not know is not counted, only how many faces are left out
+    for it: a network of fewer classes is measured on the faces of those.
     """
 
     def __init__(self, spec: TaskSpec) -> None:
@@ -73,6 +80,7 @@ class ClassTally:
         self._gap = CalibrationError()
         self._confident = Accuracy()
         self._judged = 0
+        self._left_out: Counter[str] = Counter()
         self._confusion = Confusion(len(spec.classes))
 
     def update(self, truth: Number | Classes, prediction: Prediction) -> None:
@@ -82,7 +90,10 @@ class ClassTally:
         classes = self._spec.classes
         if truth.argmax in classes:
             self._argmax.update(prediction.label == truth.argmax)
+        if truth.majority is None:
+            return
         if truth.majority not in classes:
+            self._left_out[truth.majority] += 1
             return
         right = prediction.label == truth.majority
         self._majority.update(right)
@@ -94,7 +105,10 @@ class ClassTally:
 
     def headline(self) -> dict[str, Any]:
         """The figure that a slice of the faces has too."""
-        return {"accuracy": self._majority.compute()}
+        return {
+            "accuracy": self._majority.compute(),
+            "intervals": {"accuracy": self._majority.interval()},
+        }
 
     def _protocols(self) -> dict[str, Any]:
         if self._spec.kind == "binary":
@@ -106,6 +120,15 @@ class ClassTally:
             "n_argmax": self._argmax.count,
         }
 
+    def _intervals(self) -> dict[str, Any]:
+        majority = self._majority.interval()
+        own = (
+            {"accuracy": majority}
+            if self._spec.kind == "binary"
+            else {"accuracy_majority": majority, "accuracy_argmax": self._argmax.interval()}
+        )
+        return own | {"selective_accuracy": self._confident.interval() if self._judged else None}
+
     def figures(self) -> dict[str, Any]:
         """All of them; what nothing is known of is None."""
         judged, every = self._judged, self._majority.count
@@ -114,10 +137,12 @@ class ClassTally:
             "kind": self._spec.kind,
             "classes": list(self._spec.classes),
             **self._protocols(),
+            "left_out": dict(sorted(self._left_out.items())) or None,
             "calibration_error": self._gap.compute(),
             "confident_share": self._confident.count / judged if judged else None,
             "selective_accuracy": self._confident.compute() if judged else None,
             "confusion": self._confusion.counts if shown else None,
+            "intervals": self._intervals(),
         }
 
 

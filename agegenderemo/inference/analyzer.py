@@ -63,7 +63,7 @@ class Analyzer:
         if engine == "onnx" and device != "cpu":
             raise ValueError(f"The device {device!r} needs the torch engine.")
         backend, info, digest = _open_onnx(file) if engine == "onnx" else _open_torch(file, device)
-        analyzer = cls(MtcnnDetector(), Predictor(backend, info), _card(file, info))
+        analyzer = cls(MtcnnDetector(), Predictor(backend, info), _card(file, info, digest))
         analyzer._origin = (file, digest, engine, device)
         return analyzer
 
@@ -154,14 +154,14 @@ def _open_torch(file: Path, device: str) -> tuple[Backend, ModelInfo, str]:
     return backend, backend.info, sha256(file.read_bytes())
 
 
-def _card(file: Path, info: ModelInfo) -> dict[str, Any]:
+def _card(file: Path, info: ModelInfo, digest: str) -> dict[str, Any]:
     return {
         "name": file.stem,
         "model": info.model,
         "parameters": info.parameters,
         "size": info.input.size,
         "recipe": info.recipe,
-        "figures": load_card(file),
+        "figures": load_card(file, digest),
         "provenance": info.provenance,
         "tasks": info.tasks,
     }

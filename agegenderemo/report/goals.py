@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agegenderemo.report.record import Report
+from agegenderemo.report.record import Report, ends
 
 POINTS, PERCENT = "points", "%"
 
@@ -47,7 +47,9 @@ class Goal:
         if value is None:
             return None
         aim = "" if self.aim is None else self._text(self.aim)
-        return (self.name, self._text(value), self._verdict(value), self._text(self.must), aim)
+        factor, digits = (100, 1) if self.unit in (POINTS, PERCENT) else (1, 2)
+        measured = self._text(value) + ends(report.interval(self.path), factor, digits)
+        return (self.name, measured, self._verdict(value), self._text(self.must), aim)
 
     def _verdict(self, value: float) -> str:
         short = self._short(value, self.must)

@@ -9,7 +9,7 @@ from agegenderemo.tasks import Kind
 SETS = {"utkface": "UTKFace", "ferplus": "FER+", "fairface": "FairFace", "ffhq": "FFHQ-Features"}
 """How a data set is written, in the order to show them; another one goes by its own name."""
 
-_SPLITS = {"val": "validation slice"}
+_SPLITS = {"val": "validation slice", "train": "training faces"}
 
 LEVEL = 0.8
 """Share of faces whose true value an interval is meant to hold."""
@@ -30,9 +30,14 @@ class Report:
     predicted interval; of a binary task ``accuracy``; of a categorical one ``accuracy_majority``
     and ``accuracy_argmax``, the faces that each counts (``n_majority``, ``n_argmax``) and
     ``confusion``, true class by row; of both ``calibration_error``, ``confident_share`` and
-    ``selective_accuracy``. ``adults``, ``bands`` (by true age) and ``groups`` hold ``tasks`` of
-    their own; those of a group are ``[value, low, high]``. ``pipeline`` compares whole ``pictures``
-    and prepared ``crops``.
+    ``selective_accuracy``, and ``left_out``, the faces by class whose class the network does not
+    know. Its ``intervals`` are 95 % bootstrap intervals, ``[low, high]`` by the name of the figure.
+    ``adults``, ``bands`` (by true age) and ``groups`` hold ``tasks`` of their own; those of a group
+    are ``[value, low, high]``. ``disparities`` say how sure the range of a task's accuracies over
+    groups is: its ``interval``, what ``chance`` alone shows, and the ``share`` of chance that shows
+    as much. ``pipeline`` compares whole ``pictures`` and prepared ``crops``. ``calibrated_here``
+    says that the calibration was fitted on these faces, ``training_faces`` how many of them the
+    network was trained on.
 
     Raises ValueError for figures that are no such record.
     """
@@ -68,6 +73,16 @@ class Report:
         """Figures by band of true age, or none."""
         return self.figures.get("bands") or []
 
+    def left_out(self) -> Iterator[str]:
+        """A sentence for each task whose network knows fewer classes than the labels name."""
+        for name, own in self.tasks.items():
+            if own.get("left_out"):
+                faces = ", ".join(f"{n:,} of {label}" for label, n in own["left_out"].items())
+                yield (
+                    f"{self.where}: the network knows {len(own['classes'])} classes of {name}; "
+                    f"faces of others are not counted ({faces})."
+                )
+
     def unit(self, task: str) -> str:
         """The unit of a task, empty where it has none."""
         return str(self.tasks.get(task, {}).get("unit", ""))
@@ -83,12 +98,17 @@ class Report:
             "disparity": self._disparities(),
             "coverage_off": self._coverage_off(),
         }
-        for step in path:
-            try:
-                value = value[step]
-            except (KeyError, IndexError, TypeError):
-                return None
-        return float(value)
+        found = _at(value, path)
+        return None if found is None else float(found)
+
+    def interval(self, path: Sequence[str | int]) -> tuple[float, float] | None:
+        """The 95 % interval of the figure at a path, as `read` takes it; None where there is
+        none."""
+        if len(path) == 2 and path[0] == "disparity":
+            found = dict(disparities(self)).get(str(path[1]), {}).get("interval")
+        else:
+            found = _at(self.figures, (*path[:-1], "intervals", path[-1]))
+        return None if found is None else (float(found[0]), float(found[1]))
 
     def _disparities(self) -> dict[str, float]:
         found = {name: largest_disparity(self.groups, name) for name in self.tasks}
@@ -102,6 +122,16 @@ class Report:
                     if key in own:
                         off[name] = max(off.get(name, 0.0), abs(own[key] - LEVEL))
         return off
+
+
+def _at(value: Any, path: Sequence[str | int]) -> Any:
+    """What lies at a path of keys and indices; None where any part of it is absent."""
+    for step in path:
+        try:
+            value = value[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return value
 
 
 def flat(figures: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
@@ -137,15 +167,16 @@ def largest_disparity(
 
 
 def disparities(report: Report, by: str = RACE) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The largest disparity of each task that has one."""
+    """The largest disparity of each task that has one, and how sure it is where that is known."""
+    known = {own["task"]: own for own in report.figures.get("disparities", ()) if own["by"] == by}
     for name in report.tasks:
         if found := largest_disparity(report.groups, name, by):
-            yield name, found
+            yield name, {**known.get(name, {}), **found}
 
 
-def share(value: float | None) -> str:
-    """A share in percent; nothing for None."""
-    return "" if value is None else f"{100 * value:.1f} %"
+def share(value: float | None, interval: Sequence[float] | None = None) -> str:
+    """A share in percent, with its interval where that is known; nothing for None."""
+    return "" if value is None else f"{100 * value:.1f} %{ends(interval, 100, 1)}"
 
 
 def amount(value: float, unit: str) -> str:
@@ -154,10 +185,18 @@ def amount(value: float, unit: str) -> str:
 
 
 def error(own: Mapping[str, Any], unit: str) -> str:
-    """The mean absolute error, and its deviation where that is known, or how often the band is
-    right; else nothing."""
+    """The mean absolute error, or how often the band is right, with its interval; else nothing."""
+    intervals = own.get("intervals", {})
     if "mae" in own:
-        return (f"{own['mae']:.2f} ± " if "sd" in own else "") + amount(
-            own.get("sd", own["mae"]), unit
-        )
-    return f"right band {share(own['band_accuracy'])}" if "band_accuracy" in own else ""
+        return amount(own["mae"], unit) + ends(intervals.get("mae"))
+    if "band_accuracy" in own:
+        return f"right band {share(own['band_accuracy'], intervals.get('band_accuracy'))}"
+    return ""
+
+
+def ends(interval: Sequence[float] | None, factor: float = 1, digits: int = 2) -> str:
+    """An interval in brackets behind its figure; nothing for None."""
+    if interval is None:
+        return ""
+    low, high = (f"{factor * end:.{digits}f}" for end in interval)
+    return f" ({low} to {high})"

@@ -4,7 +4,7 @@ In Markdown a line ``<!-- table NAME -->`` stands above each; `fill` renews what
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from agegenderemo.errors import CheckpointError
@@ -41,9 +41,13 @@ class Table:
         ]
         return "\n".join([self.title, *lines, *([self.note] if self.note else [])])
 
-    def without_empty_columns(self) -> "Table":
-        """The same, less the columns in which no row says anything."""
-        kept = [i for i, cells in enumerate(zip(*self.rows, strict=True)) if any(cells)]
+    def without_empty_columns(self, ending: str = "") -> "Table":
+        """The same, less the columns in which no row says anything, of those whose head ends like
+        this."""
+        if not self.rows:
+            return self
+        columns = enumerate(zip(self.head, zip(*self.rows, strict=True), strict=True))
+        kept = [i for i, (name, cells) in columns if any(cells) or not name.endswith(ending)]
         return Table(
             self.title,
             tuple(self.head[i] for i in kept),
@@ -52,19 +56,40 @@ class Table:
         )
 
 
-def fill(text: str, made: Mapping[str, Table]) -> str:
-    """Markdown with the table below each marker renewed.
+NOT_MEASURED = "*Not measured.*\n"
 
-    Raises CheckpointError for a marker that names no table.
+_MARKER = r"<!-- table (?P<name>\S+) -->\n"
+
+
+def fill(
+    text: str, made: Mapping[str, Table], known: Callable[[str], bool] = lambda name: False
+) -> str:
+    """Markdown with the table below each marker renewed; one that is ``known`` by its name but not
+    among those ``made`` says that it was not measured.
+
+    Raises CheckpointError for a page without a marker, one without its end, and one that names no
+    table.
     """
 
     def renew(match: re.Match[str]) -> str:
         name = match["name"]
-        if name not in made:
+        if name not in made and not known(name):
             raise CheckpointError(
-                f"There are no figures for the table {name!r}; measure them with "
-                "'agegenderemo evaluate --card' first."
+                f"No table is named {name!r}; what was measured makes "
+                f"{', '.join(made) or 'none yet'}."
             )
-        return f"<!-- table {name} -->\n{made[name].markdown()}<!-- end -->\n"
+        table = made[name].markdown() if name in made else NOT_MEASURED
+        return f"<!-- table {name} -->\n{table}<!-- end -->\n"
 
-    return re.sub(r"<!-- table (?P<name>\S+) -->\n.*?<!-- end -->\n", renew, text, flags=re.DOTALL)
+    found = len(re.findall(_MARKER, text))
+    if not found:
+        raise CheckpointError(
+            "it has no line '<!-- table NAME -->' with a line '<!-- end -->' below it, between "
+            f"which a table would stand; measured are {', '.join(made) or 'none yet'}."
+        )
+    # Not over the next marker: one without an end would swallow what is between them.
+    whole = _MARKER + r"(?:(?!<!-- table ).)*?<!-- end -->\n"
+    filled, count = re.subn(whole, renew, text, flags=re.DOTALL)
+    if count < found:
+        raise CheckpointError("a line '<!-- table NAME -->' has no line '<!-- end -->' below it.")
+    return filled

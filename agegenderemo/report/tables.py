@@ -1,6 +1,5 @@
 """Measured figures as tables: the card, the README and the About page print the same ones."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,9 @@ from agegenderemo.report.record import (
     RACE,
     SETS,
     Report,
+    amount,
     disparities,
+    ends,
     error,
     share,
 )
@@ -20,6 +21,9 @@ GOALS = "goals"
 """The one key of a card that is no data set."""
 
 _PROTOCOLS = ("majority", "argmax")
+_SPREAD = "standard deviation of absolute errors"
+_BRACKETS = "In brackets are 95 % bootstrap intervals over faces."
+_SPREAD_NOTE = "The standard deviation says how far single errors lie apart."
 _Reports = Mapping[str, Report]
 
 
@@ -42,24 +46,36 @@ def tables(card: Mapping[str, Any]) -> dict[str, Table]:
     return {name: table for name, table in found if table is not None and table.rows}
 
 
+def is_known(name: str) -> bool:
+    """Whether a network that was measured on more could have a table of this name."""
+    single = ("results", GOALS, "bands", "confident", "pipeline")
+    return name in single or name.endswith(("-classes", "-groups")) or name.startswith("history")
+
+
 def _kinds(reports: _Reports) -> dict[str, str]:
     """The kind of every task that was measured, by its name, in their order."""
     return {name: own["kind"] for report in reports.values() for name, own in report.tasks.items()}
 
 
-def _columns(kinds: Mapping[str, str]) -> tuple[str, ...]:
-    """Heads of what `_cells` gives for each task."""
+def _columns(kinds: Mapping[str, str], *, spread: bool = False) -> tuple[str, ...]:
+    """Heads of what `_cells` gives for each task, of a regression with its ``spread`` too."""
     heads: list[str] = []
     for name, kind in kinds.items():
         if kind == "categorical":
             heads += [f"{name}, {protocol}" for protocol in _PROTOCOLS]
+        elif kind == "regression":
+            heads += [f"{name}, mean absolute error", *([f"{name}, {_SPREAD}"] * spread)]
         else:
-            heads.append(f"{name}, mean absolute error" if kind == "regression" else name)
+            heads.append(name)
     return tuple(heads)
 
 
 def _cells(
-    tasks: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, str], report: Report
+    tasks: Mapping[str, Mapping[str, Any]],
+    kinds: Mapping[str, str],
+    report: Report,
+    *,
+    spread: bool = False,
 ) -> tuple[str, ...]:
     """What was measured of each task, under the heads of `_columns`."""
     cells = []
@@ -68,15 +84,35 @@ def _cells(
         if kind == "categorical":
             cells += [_accuracy(own, protocol) for protocol in _PROTOCOLS]
         elif kind == "regression":
-            cells.append(error(own, report.unit(name)))
+            cells += [error(own, report.unit(name)), *([_spread(own, report.unit(name))] * spread)]
         else:
-            cells.append(share(own.get("accuracy")))
+            cells.append(_figure(own, "accuracy"))
     return tuple(cells)
 
 
+def _spread(own: Mapping[str, Any], unit: str) -> str:
+    return amount(own["sd"], unit) if "sd" in own else ""
+
+
+def _figure(own: Mapping[str, Any], key: str) -> str:
+    """A share with its interval, as far as they are known."""
+    return share(own.get(key), own.get("intervals", {}).get(key))
+
+
+def _notes(*sentences: str) -> str:
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _note_of(rows: Sequence[Sequence[str]], head: Sequence[str]) -> str:
+    """What brackets and the spread mean, where a table has them."""
+    brackets = any(" (" in cell for row in rows for cell in row[1:])
+    spread = any(row[i] for row in rows for i, name in enumerate(head) if name.endswith(_SPREAD))
+    return _notes(_BRACKETS * brackets, _SPREAD_NOTE * spread)
+
+
 def _accuracy(own: Mapping[str, Any], protocol: str) -> str:
-    value, count = own.get(f"accuracy_{protocol}"), own.get(f"n_{protocol}")
-    return share(value) + ("" if value is None or count is None else f" of {count:,}")
+    text, count = _figure(own, f"accuracy_{protocol}"), own.get(f"n_{protocol}")
+    return text + (f" of {count:,}" if text and count is not None else "")
 
 
 def _results(reports: _Reports) -> Table:
@@ -84,12 +120,15 @@ def _results(reports: _Reports) -> Table:
     rows = []
     for report in reports.values():
         count = f"{report.figures['n']:,}"
-        rows.append((report.where, count, *_cells(report.tasks, kinds, report)))
+        rows.append((report.where, count, *_cells(report.tasks, kinds, report, spread=True)))
         if adults := report.figures.get("adults"):
             where = f"{report.where}, ages 21 to 60"
-            cells = _cells(adults["tasks"], kinds, report)
+            cells = _cells(adults["tasks"], kinds, report, spread=True)
             rows.append((where, f"{adults['n']:,}", *cells))
-    return Table("Figures", ("test set", "faces", *_columns(kinds)), tuple(rows))
+    head = ("test set", "faces", *_columns(kinds, spread=True))
+    left_out = (sentence for report in reports.values() for sentence in report.left_out())
+    note = _notes(_note_of(rows, head), *left_out)
+    return Table("Figures", head, tuple(rows), note).without_empty_columns(_SPREAD)
 
 
 def _goals(reports: _Reports, goals: Sequence[Goal]) -> Table:
@@ -111,22 +150,26 @@ def _bands(reports: _Reports) -> Table | None:
     rows = []
     for band in report.bands:
         own = band["tasks"].get(by, {})
-        right = (share(band["tasks"].get(name, {}).get("accuracy")) for name in report.tasks)
+        right = (_figure(band["tasks"].get(name, {}), "accuracy") for name in report.tasks)
         held = (share(own.get(key)) for key in ("coverage", "coverage_predicted"))
-        rows.append((band["band"], f"{band['n']:,}", error(own, report.unit(by)), *right, *held))
+        errors = error(own, report.unit(by)), _spread(own, report.unit(by))
+        rows.append((band["band"], f"{band['n']:,}", *errors, *right, *held))
     heads = (f"interval holds: {faces}", "faces said to be of it")
-    head = (by, faces, f"{by}, mean absolute error", *report.tasks, *heads)
+    head = (by, faces, f"{by}, mean absolute error", f"{by}, {_SPREAD}", *report.tasks, *heads)
     title = f"{report.where} by {by}"
-    note = "" if by not in report.tasks else _interval_note(report.tasks[by], report.unit(by))
+    note = _notes(_note_of(rows, head), _interval_note(report, by))
     return Table(title, head, tuple(rows), note).without_empty_columns()
 
 
-def _interval_note(own: Mapping[str, Any], unit: str) -> str:
+def _interval_note(report: Report, by: str) -> str:
+    own = report.tasks.get(by, {})
     if "coverage" not in own:
         return ""
+    here = report.figures.get("calibrated_here")
     return (
-        f"The interval is meant to hold four true values in five. It holds "
-        f"{share(own['coverage'])}, and is {own['width']:.1f} {unit} wide on average."
+        f"The predicted interval is meant to hold four true values in five. It holds "
+        f"{_figure(own, 'coverage')}, and is {own['width']:.1f} {report.unit(by)} wide on average"
+        f"{' on the very faces that it was fitted on' if here else ''}."
     )
 
 
@@ -157,21 +200,30 @@ def _classes(reports: _Reports, task: str) -> Table | None:
 
 def _confident(reports: _Reports) -> Table:
     rows = []
+    fitted: list[str] = []
     for task in _kinds(reports):
         for report in reports.values():
             own = report.tasks.get(task, {})
             if "confident_share" not in own:
                 continue
-            every = own.get("accuracy", own.get("accuracy_majority"))
-            keys = ("confident_share", "selective_accuracy", "calibration_error")
-            cells = (share(value) for value in (every, *map(own.get, keys)))
-            rows.append((f"{task}, {report.where}", *cells))
-    return Table(
-        "How confident it is",
-        ("task and test set", "right, all answers", "share that is confident",
-         "selective accuracy", "calibration error"),
-        tuple(rows),
+            every = "accuracy" if "accuracy" in own else "accuracy_majority"
+            keys = (every, "confident_share", "selective_accuracy", "calibration_error")
+            here = bool(report.figures.get("calibrated_here"))
+            fitted += [report.where] * (here and report.where not in fitted)
+            name = f"{task}, {report.where}" + ", fitted on these faces" * here
+            rows.append((name, *(_figure(own, key) for key in keys)))
+    head = (
+        "task and test set", "right, all answers", "share that is confident",
+        "selective accuracy", "calibration error",
     )  # fmt: skip
+    note = _note_of(rows, head)
+    if fitted:
+        note = _notes(
+            note,
+            f"The calibration was fitted on the faces of {' and of '.join(fitted)}, among others: "
+            "there the last three columns look better than they are.",
+        )
+    return Table("How confident it is", head, tuple(rows), note)
 
 
 def _groups(report: Report) -> Table | None:
@@ -186,18 +238,18 @@ def _groups(report: Report) -> Table | None:
     for group in report.groups:
         cells = (_with_interval(group["tasks"].get(name, {})) for name in report.tasks)
         rows.append((group["by"], group["group"], f"{group['n']:,}", *cells))
-    note = " ".join(_disparity_notes(report))
+    note = _notes(_note_of(rows, head), *_disparity_notes(report))
     table = Table(f"{report.where}, by group", tuple(head), tuple(rows), note)
     return table.without_empty_columns()
 
 
 def _with_interval(own: Mapping[str, Any]) -> str:
     if "mae" in own:
-        value, low, high = own["mae"]
-        return f"{value:.2f} ({low:.2f} to {high:.2f})"
+        value, *interval = own["mae"]
+        return f"{value:.2f}{ends(interval)}"
     if "accuracy" in own:
-        value, low, high = (100 * v for v in own["accuracy"])
-        return f"{value:.1f} % ({low:.1f} to {high:.1f})"
+        value, *interval = own["accuracy"]
+        return share(value, interval)
     return ""
 
 
@@ -206,14 +258,27 @@ def _disparity_notes(report: Report) -> Iterator[str]:
     for task, found in disparities(report, RACE):
         yield (
             f"The largest disparity between races: the {task} of faces labelled {found['worst']} "
-            f"is right {100 * found['disparity']:.1f} points less often than that of faces "
-            f"labelled {found['best']}."
+            f"is right {_points(found)} less often than that of faces labelled "
+            f"{found['best']}{_by_chance(found)}."
         )
         if own := adults.get(task):
             yield (
-                f"Among adults it is {100 * own['disparity']:.1f} points, between {own['worst']} "
-                f"and {own['best']}."
+                f"Among adults it is {_points(own)}, between {own['worst']} and "
+                f"{own['best']}{_by_chance(own)}."
             )
+
+
+def _points(found: Mapping[str, Any]) -> str:
+    return f"{100 * found['disparity']:.1f} points{ends(found.get('interval'), 100, 1)}"
+
+
+def _by_chance(found: Mapping[str, Any]) -> str:
+    if "chance" not in found:
+        return ""
+    return (
+        f"; were all groups read alike, chance alone would show {100 * found['chance']:.1f} points "
+        f"on average, and this much in {share(found['share'])} of draws"
+    )
 
 
 def _pipeline(reports: _Reports) -> Table:
@@ -228,39 +293,5 @@ def _pipeline(reports: _Reports) -> Table:
             cells = _cells(own[side]["tasks"], kinds, report)
             rows.append((f"{report.where}: {name}", found, *cells))
     head = ("test set", "faces found", *_columns(kinds))
-    return Table("The whole path", head, tuple(rows)).without_empty_columns()
-
-
-_MEASURED = re.compile(r"(?P<data>[a-z0-9]+)_(?P<task>\w+?)_(?P<key>mae|accuracy(?:_majority)?)")
-
-
-def history_table(history: Sequence[Mapping[str, str]]) -> Table:
-    """A row an epoch of a ``history.csv``: its loss, and what was measured of each set."""
-    shown = []
-    for column in history[0] if history else ():
-        match = _MEASURED.fullmatch(column)
-        if match and match["data"] not in ("train", "val") and not match["task"].endswith("_band"):
-            data = SETS.get(match["data"], match["data"])
-            how = {"mae": " MAE", "accuracy": ""}.get(match["key"], " majority")
-            shown.append((column, f"{data} {match['task']}{how}", match["key"] == "mae"))
-    return Table(
-        "Every epoch of its training",
-        ("epoch", "pixels", "training loss", *(head for _, head, _ in shown), "minutes"),
-        tuple(
-            (
-                row["epoch"],
-                row["size"],
-                f"{float(row['train_total']):.2f}",
-                *(
-                    f"{float(row[column]):.2f}" if error else share(float(row[column]))
-                    for column, _, error in shown
-                ),
-                _minutes(float(row["seconds"])),
-            )
-            for row in history
-        ),
-    )
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds / 60:.{0 if seconds >= 60 else 1}f}"
+    note = _note_of(rows, head)
+    return Table("The whole path", head, tuple(rows), note).without_empty_columns()

@@ -9,6 +9,7 @@ from agegenderemo.report.record import (
     Report,
     amount,
     disparities,
+    ends,
     error,
     flat,
 )
@@ -21,7 +22,17 @@ def print_text(figures: Mapping[str, Any]) -> str:
     record of figures."""
     report = Report(figures)
     lines = [_head(report)]
+    if any(own.get("intervals") for own in report.tasks.values()):
+        lines.append("  in brackets: 95 % bootstrap intervals over faces")
     lines += (f"  {key:28} {text}" for key, text in _figures(report, report.tasks).items())
+    if any("sd" in own for own in report.tasks.values()):
+        lines.append("  sd is the standard deviation of absolute errors: how far they lie apart")
+    if report.figures.get("calibrated_here"):
+        lines.append(
+            "  the calibration was fitted on these faces: coverage, selective accuracy and "
+            "calibration error look better than they are"
+        )
+    lines += (f"  {sentence}" for sentence in report.left_out())
     lines += _slices(report)
     if "pipeline" in figures:
         lines += _pipeline(report, figures["pipeline"])
@@ -37,7 +48,14 @@ def print_text(figures: Mapping[str, Any]) -> str:
 def _head(report: Report) -> str:
     figures = report.figures
     head = f"{figures['data']} {figures['split']}: {figures['n']:,} faces"
-    if "training_faces" in figures:
+    if figures["split"] == "train":
+        head += (
+            ", on which this network was trained: it knows their answers, so these figures say "
+            "nothing about other faces"
+            if figures.get("training_faces")
+            else " of the training split"
+        )
+    elif "training_faces" in figures:
         head += (
             f", of which this network was trained on {figures['training_faces']:,}; "
             "the validation figures are the ones to trust"
@@ -53,10 +71,16 @@ def _figures(report: Report, tasks: Mapping[str, Any]) -> dict[str, str]:
         for key in _IN_UNITS
         if own["kind"] == "regression"
     }
-    return {
-        key: amount(value, units[key]) if key in units else f"{value:.2%}"
-        for key, value in flat({"tasks": tasks}).items()
-    }
+    found = {}
+    for name, own in tasks.items():
+        intervals = own.get("intervals", {})
+        for key, value in flat({"tasks": {name: own}}).items():
+            interval = intervals.get(key.removeprefix(f"{name}_"))
+            if key in units:
+                found[key] = amount(value, units[key]) + ends(interval)
+            else:
+                found[key] = f"{value:.2%}{ends(interval, 100)}"
+    return found
 
 
 def _slices(report: Report) -> Iterator[str]:
@@ -71,9 +95,11 @@ def _cells(report: Report, tasks: Mapping[str, Any]) -> str:
     cells = ""
     for name, own in tasks.items():
         if "accuracy" in own:
-            cells += f"  {name} {own['accuracy']:6.1%}"
+            interval = own.get("intervals", {}).get("accuracy")
+            cells += f"  {name} {own['accuracy']:6.1%}{ends(interval, 100, 1)}"
         elif text := error(own, report.unit(name)):
-            cells += f"  {name} {text}"
+            spread = f", sd {own['sd']:.2f}" if "sd" in own else ""
+            cells += f"  {name} {text}{spread}"
         if "coverage" in own:
             cells += f"  interval holds {own['coverage']:6.1%}"
     return cells
@@ -86,7 +112,7 @@ def _pipeline(report: Report, own: Mapping[str, Any]) -> Iterator[str]:
     )
     pictures, crops = (_figures(report, own[side]["tasks"]) for side in ("pictures", "crops"))
     for key, value in pictures.items():
-        yield f"  {key:28} {value:>12} {crops[key]:>12}"
+        yield f"  {key:28} {value:>28} {crops.get(key, ''):>28}"
 
 
 def _groups(report: Report) -> Iterator[str]:
@@ -106,9 +132,15 @@ def _groups(report: Report) -> Iterator[str]:
         for name, found in disparities(report, by):
             yield (
                 f"  largest disparity in {name} accuracy by {by}: "
-                f"{100 * found['disparity']:.1f} points, {found['worst']} the worst, "
-                f"{found['best']} the best"
+                f"{100 * found['disparity']:.1f} points{ends(found.get('interval'), 100, 1)}, "
+                f"{found['worst']} the worst, {found['best']} the best{_by_chance(found)}"
             )
+
+
+def _by_chance(found: Mapping[str, Any]) -> str:
+    if "chance" not in found:
+        return ""
+    return f"; chance alone {100 * found['chance']:.1f}, this much in {found['share']:.1%} of draws"
 
 
 def _confusion(own: Mapping[str, Any]) -> Iterator[str]:
