@@ -2,14 +2,14 @@
 afterwards."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack, cast
 
 import timm
 import torch
-from timm.utils import reparameterize_model
+from timm.utils.model import reparameterize_model
 from torch import Tensor, nn
 
-from agegenderemo.models.heads import MultiTaskNet, linear_heads
+from agegenderemo.models.heads import HeadOptions, MultiTaskNet, library_net
 from agegenderemo.models.registry import register
 from agegenderemo.tasks import TaskSpec
 from agegenderemo.types import InputSpec
@@ -38,21 +38,6 @@ class _StridedConv(nn.Conv2d):
             return super().forward(x.float()).to(x.dtype)
 
 
-class MobileOneBackbone(nn.Module):
-    """N×3×H×W RGB to pooled N×``num_features``, by timm's network of a name."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        # Never fetched: this repository trains what it ships.
-        self.net = timm.create_model(name, pretrained=False, num_classes=0)
-        self.num_features = int(self.net.num_features)
-        _quicken(self.net)
-
-    def forward(self, x: Tensor) -> Tensor:
-        features: Tensor = self.net(x)
-        return features
-
-
 def _quicken(net: nn.Module) -> None:
     """Let depthwise convolutions that oneDNN is slow at be computed otherwise; weights and their
     names stay."""
@@ -73,30 +58,33 @@ def _quicken(net: nn.Module) -> None:
 
 def fold(model: MultiTaskNet) -> tuple[MultiTaskNet, dict[str, Any]]:
     """A copy with one convolution a layer, by timm's own reparameterisation."""
-    return reparameterize_model(model).requires_grad_(False), {"folded": True}
-
-
-def _build(
-    name: str, tasks: Sequence[TaskSpec], dropout_scale: float, folded: bool
-) -> MultiTaskNet:
-    backbone = MobileOneBackbone(name)
-    if folded:
-        backbone = reparameterize_model(backbone)
-        backbone.requires_grad_(True)
-    return linear_heads(backbone, tasks, _DROPOUT * dropout_scale)
+    folded = reparameterize_model(model).requires_grad_(False)
+    return cast(MultiTaskNet, folded), {"folded": True}
 
 
 @register("mobileone_s2", _INPUT, fold=fold)
 def mobileone_s2(
-    tasks: Sequence[TaskSpec], *, dropout_scale: float = 1.0, folded: bool = False
+    tasks: Sequence[TaskSpec], *, folded: bool = False, **options: Unpack[HeadOptions]
 ) -> MultiTaskNet:
-    """MobileOne-S2 with one last layer a task; 5.76 million parameters when ``folded``."""
-    return _build("mobileone_s2", tasks, dropout_scale, folded)
+    """MobileOne-S2, 5.76 million parameters when ``folded``; the rest as in `library_net`."""
+    return _build("mobileone_s2", tasks, folded, options)
 
 
 @register("mobileone_s0", _INPUT, fold=fold)
 def mobileone_s0(
-    tasks: Sequence[TaskSpec], *, dropout_scale: float = 1.0, folded: bool = False
+    tasks: Sequence[TaskSpec], *, folded: bool = False, **options: Unpack[HeadOptions]
 ) -> MultiTaskNet:
-    """MobileOne-S0 with one last layer a task; 1.05 million parameters when ``folded``."""
-    return _build("mobileone_s0", tasks, dropout_scale, folded)
+    """MobileOne-S0, 1.05 million parameters when ``folded``; the rest as in `library_net`."""
+    return _build("mobileone_s0", tasks, folded, options)
+
+
+def _build(
+    name: str, tasks: Sequence[TaskSpec], folded: bool, options: HeadOptions
+) -> MultiTaskNet:
+    # Never fetched: this repository trains what it ships.
+    net = timm.create_model(name, pretrained=False, num_classes=0)
+    width = cast(int, net.num_features)
+    _quicken(net)
+    if folded:
+        net = reparameterize_model(net).requires_grad_(True)
+    return library_net(net, width, tasks, dropout=_DROPOUT, **options)
