@@ -1,18 +1,19 @@
 """The shipped architecture, the layers that families share, and the registry."""
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from agegenderemo.errors import AgeGenderEmoError, TaskError
 from agegenderemo.models import create_model, get_spec, register, set_regression_start
 from agegenderemo.models.agegendernet import AgeGenderNetBackbone, ResidualBlock
 from agegenderemo.models.checkpoint import parameter_count
-from agegenderemo.models.heads import MultiTaskNet, TaskHead, mlp_neck, num_features
-from agegenderemo.models.layers import CBAM, ChannelAttention, SpatialAttention
+from agegenderemo.models.heads import ExpectedHead, MultiTaskNet, TaskHead, mlp_neck, num_features
+from agegenderemo.models.layers import CBAM, AveragePool, ChannelAttention, SpatialAttention
 from agegenderemo.tasks import AGE, DEFAULT_TASKS, EMOTION6, GENDER
 from agegenderemo.types import InputSpec
 
@@ -114,6 +115,61 @@ def test_a_regression_starts_where_it_is_told() -> None:
     assert after["heads.age.2.bias"].tolist() == [33.5]
     set_regression_start(net, "age", None, 1)
     assert after["heads.age.2.bias"].tolist() == [33.5]
+
+
+def test_an_expected_value_is_one_of_a_distribution_over_0_to_100() -> None:
+    torch.manual_seed(0)
+    head = ExpectedHead(4, None)
+    z = torch.randn(3, 4)
+    shares = torch.softmax(head.output(z), dim=1)
+    expected = (shares * torch.arange(101)).sum(dim=1, keepdim=True)
+    assert torch.allclose(head(z), expected, atol=1e-4)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert head(z).dtype == torch.float32
+    assert "values" not in head.state_dict()
+    assert head.unit_parameters() == []
+
+
+@pytest.mark.parametrize(("mean", "said"), [(33.5, 33.5), (2.0, 2.0), (98.0, 98.0), (250, 99.0)])
+def test_an_expected_value_starts_at_the_mean(mean: float, said: float) -> None:
+    torch.manual_seed(0)
+    net = create_model("resnet18", DEFAULT_TASKS, regression="expected").eval()
+    output = net.head_output("age")
+    before = output.weight.clone()
+    set_regression_start(net, "age", mean, 20)
+    assert torch.equal(output.weight, before)
+    at_rest = net.head("age")(torch.zeros(1, net.num_features))
+    assert at_rest.item() == pytest.approx(said, abs=0.01)
+    logits = output.bias.detach()
+    assert torch.allclose(logits.diff(), logits.diff().mean(), atol=1e-4)  # no bump anywhere
+
+
+def test_necks_and_regressions_are_options() -> None:
+    layers = {"linear": (nn.Identity, 1), "mlp": (nn.Sequential, 3)}
+    for neck, (kind, count) in layers.items():
+        net = create_model("resnet18", DEFAULT_TASKS, neck=neck, regression="expected")
+        assert isinstance(net.neck, kind)
+        assert len(cast(nn.Sequential, net.heads["age"])) == count
+        assert isinstance(net.head("age"), ExpectedHead)
+        assert not isinstance(net.head("gender"), ExpectedHead)
+    assert rates(create_model("resnet18", DEFAULT_TASKS, neck="mlp")) == [0.5, 0.4, 0.3, 0.3]
+    assert rates(create_model("alexnet", (AGE,), dropout_scale=0.5)) == [0.25, 0.25]
+    with pytest.raises(AgeGenderEmoError, match="'neck' of a network is linear or mlp, not 'x'"):
+        create_model("resnet18", DEFAULT_TASKS, neck="x")
+    with pytest.raises(AgeGenderEmoError, match="'regression' of a network is number or expected"):
+        create_model("resnet18", DEFAULT_TASKS, regression="x")
+
+
+def test_families_of_torchvision_have_its_parameters() -> None:
+    counts = {"resnet18": 11_176_512, "resnet50": 23_508_032, "densenet121": 6_953_856}
+    found = {name: parameter_count(create_model(name, (AGE,)).backbone) for name in counts}
+    assert found == counts
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 6, 7, 31])
+def test_an_average_pool_is_that_of_pytorch(size: int) -> None:
+    x = torch.rand(2, 3, size, size + 1)
+    assert torch.allclose(AveragePool(6)(x), F.adaptive_avg_pool2d(x, 6), atol=1e-6)
 
 
 class Backbone(nn.Module):

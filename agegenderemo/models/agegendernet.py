@@ -8,18 +8,14 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from agegenderemo.models.heads import MultiTaskNet, multitask
+from agegenderemo.models.heads import MLP, MultiTaskNet, multitask
 from agegenderemo.models.layers import CBAM
 from agegenderemo.models.registry import register
-from agegenderemo.tasks import Kind, TaskSpec
+from agegenderemo.tasks import TaskSpec
 from agegenderemo.types import InputSpec
 
 # (channels, blocks, stride of the first, CBAM in the last)
 _STAGES = ((64, 2, 1, False), (128, 2, 2, False), (256, 3, 2, True), (384, 2, 2, True))
-_NECK = (512, 256, 128)
-_NECK_DROPOUTS = (0.5, 0.4, 0.3)
-_HEAD_HIDDEN = 64
-_HEAD_DROPOUTS: dict[Kind, float] = {"categorical": 0.3}
 
 
 class ResidualBlock(nn.Module):
@@ -77,15 +73,11 @@ def _initialise(module: nn.Module) -> None:
 
 
 @register("agegendernet", InputSpec(224))
-def agegendernet(tasks: Sequence[TaskSpec], *, dropout_scale: float = 1.0) -> MultiTaskNet:
+def agegendernet(
+    tasks: Sequence[TaskSpec], *, dropout_scale: float = 1.0, regression: str = "number"
+) -> MultiTaskNet:
     """The network of the reports with a head for each of ``tasks``."""
     net = multitask(
-        AgeGenderNetBackbone(),
-        tasks,
-        neck=_NECK,
-        neck_dropouts=_NECK_DROPOUTS,
-        hidden=_HEAD_HIDDEN,
-        head_dropouts=_HEAD_DROPOUTS,
-        dropout_scale=dropout_scale,
+        AgeGenderNetBackbone(), tasks, dropout_scale=dropout_scale, regression=regression, **MLP
     )
     return net.apply(_initialise)

@@ -1,13 +1,39 @@
 """What every network shares: a backbone, a neck, one head a task, and one type of output."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypedDict, cast
 
 import torch
 from torch import Tensor, nn
 
-from agegenderemo.errors import TaskError
+from agegenderemo.errors import AgeGenderEmoError, TaskError
 from agegenderemo.tasks import Kind, TaskSpec, by_name
+
+
+class HeadOptions(TypedDict, total=False):
+    """Options that every family with a library's backbone has; see `library_net`."""
+
+    dropout_scale: float
+    neck: str
+    regression: str
+
+
+class MlpNeck(TypedDict):
+    """What `multitask` wants to know of a neck and its heads."""
+
+    neck: Sequence[int]
+    neck_dropouts: Sequence[float]
+    hidden: int
+    head_dropouts: Mapping[Kind, float]
+
+
+MLP: MlpNeck = {
+    "neck": (512, 256, 128),
+    "neck_dropouts": (0.5, 0.4, 0.3),
+    "hidden": 64,
+    "head_dropouts": {"categorical": 0.3},
+}
+"""Neck and heads of AgeGenderNet, which other backbones may have too."""
 
 
 class Outputs(NamedTuple):
@@ -26,7 +52,23 @@ class Outputs(NamedTuple):
         return Outputs(predictions, self.features.float())
 
 
-class TaskHead(nn.Sequential):
+class Head(nn.Module):
+    """From N×D features to N×``outputs`` raw numbers of one task, whatever its layers are."""
+
+    outputs: int
+
+    def start_at(self, mean: float | None, unit: float) -> None:
+        """Let an untrained regression begin at ``mean``, where one is known, and its answers spread
+        as the labels do, about ``unit``; both in the unit of the task."""
+        raise NotImplementedError
+
+    def unit_parameters(self) -> list[nn.Parameter]:
+        """Parameters of a regression that are in its unit, and so must learn as much faster as the
+        unit is larger; none where the answer is made of shares."""
+        raise NotImplementedError
+
+
+class TaskHead(nn.Sequential, Head):
     """Linear layers from N×``inner`` to N×``outputs``: two with ``hidden`` units between them, or
     one where that is None, with dropout before the last one where a rate is given."""
 
@@ -39,11 +81,69 @@ class TaskHead(nn.Sequential):
         if dropout is not None:  # a rate of 0 too: names of weights must not depend on the rate
             layers.append(nn.Dropout(dropout))
         super().__init__(*layers, nn.Linear(hidden or inner, outputs))
+        self.outputs = outputs
 
     @property
     def output(self) -> nn.Linear:
         """The last layer, which makes the raw outputs."""
         return cast(nn.Linear, self[-1])
+
+    @torch.no_grad()
+    def start_at(self, mean: float | None, unit: float) -> None:
+        """Its weights become ``unit`` times as large, its bias the mean."""
+        self.output.weight.mul_(unit)
+        if mean is not None:
+            self.output.bias.fill_(mean)
+
+    def unit_parameters(self) -> list[nn.Parameter]:
+        """Those of the last layer."""
+        return list(self.output.parameters())
+
+
+class ExpectedHead(TaskHead):
+    """A regression as the expected value of a distribution over the whole numbers from 0 to
+    `LARGEST`, as DEX has it (Rothe et al. 2015); N×``inner`` to N×1."""
+
+    LARGEST = 100
+    values: Tensor
+
+    def __init__(self, inner: int, hidden: int | None, dropout: float | None = None) -> None:
+        super().__init__(inner, hidden, self.LARGEST + 1, dropout)
+        self.outputs = 1
+        self.register_buffer("values", torch.arange(self.LARGEST + 1.0), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # In float32 whatever the rest runs in: bfloat16 knows no numbers between 64 and 64.5.
+        for layer in self:
+            x = layer(x)
+        return (x.float().softmax(dim=1) * self.values).sum(dim=1, keepdim=True)
+
+    @torch.no_grad()
+    def start_at(self, mean: float | None, unit: float) -> None:
+        """The bias becomes the flattest distribution with this mean; the weights stay, for shares
+        have no unit."""
+        if mean is not None:
+            self.output.bias.copy_(flattest(self.LARGEST + 1, mean))
+
+    def unit_parameters(self) -> list[nn.Parameter]:
+        """None: logits have no unit."""
+        return []
+
+
+def flattest(count: int, mean: float) -> Tensor:
+    """Logits over 0 to ``count`` − 1 whose softmax has this mean, as near to uniform as that can
+    be; a mean outside is taken for the next one inside."""
+    values = torch.arange(count, dtype=torch.float64)
+    mean = min(max(mean, 0.01 * (count - 1)), 0.99 * (count - 1))
+    low, high = -100.0, 100.0  # the mean grows with the slope of the logits
+    for _ in range(60):
+        slope = (low + high) / 2
+        if float((torch.softmax(slope * values, 0) * values).sum()) < mean:
+            low = slope
+        else:
+            high = slope
+    logits = slope * values
+    return (logits - logits.mean()).float()
 
 
 class MultiTaskNet(nn.Module):
@@ -61,12 +161,12 @@ class MultiTaskNet(nn.Module):
         backbone: nn.Module,
         neck: nn.Module,
         tasks: Iterable[TaskSpec],
-        heads: Mapping[str, TaskHead],
+        heads: Mapping[str, Head],
     ) -> None:
         super().__init__()
         self.tasks = tuple(by_name(tasks).values())
         wanted = {spec.name: spec.outputs for spec in self.tasks}
-        if not wanted or {name: h.output.out_features for name, h in heads.items()} != wanted:
+        if not wanted or {name: head.outputs for name, head in heads.items()} != wanted:
             raise TaskError(
                 f"A network for {', '.join(wanted) or 'no task'} cannot have heads for "
                 f"{', '.join(heads) or 'none'}."
@@ -89,13 +189,30 @@ class MultiTaskNet(nn.Module):
             features,
         )
 
-    def head_output(self, task: str) -> nn.Linear:
-        """The layer that makes the raw outputs of a task; raises TaskError for one it lacks."""
+    def head(self, task: str) -> Head:
+        """The head of a task; raises TaskError for one that the network lacks."""
         if task not in self.heads:
             raise TaskError(
                 f"This network has no task {task!r}; its tasks are: {', '.join(self.heads)}."
             )
-        return cast(TaskHead, self.heads[task]).output
+        return cast(Head, self.heads[task])
+
+    def head_output(self, task: str) -> nn.Linear:
+        """The layer that makes the raw outputs of a task; raises TaskError for one it lacks."""
+        return cast(TaskHead, self.head(task)).output
+
+
+class Backbone(nn.Module):
+    """A network of a library as a backbone: N×3×H×W to pooled N×``num_features``."""
+
+    def __init__(self, net: nn.Module, num_features: int) -> None:
+        super().__init__()
+        self.net = net
+        self.num_features = num_features
+
+    def forward(self, x: Tensor) -> Tensor:
+        features: Tensor = self.net(x)
+        return features
 
 
 def num_features(backbone: nn.Module) -> int:
@@ -128,40 +245,88 @@ def multitask(
     hidden: int,
     head_dropouts: Mapping[Kind, float],
     dropout_scale: float = 1.0,
+    regression: str = "number",
 ) -> MultiTaskNet:
     """The network that a backbone makes with an `mlp_neck` of these widths, from its own, and a
     head of ``hidden`` units a task.
 
     ``head_dropouts`` are rates before the last layer by the kind of task; a kind that is absent has
-    no such layer. Every rate is multiplied by ``dropout_scale``.
+    no such layer. Every rate is multiplied by ``dropout_scale``. ``regression`` is that of
+    `library_net`.
     """
     rates = {kind: rate * dropout_scale for kind, rate in head_dropouts.items()}
     return MultiTaskNet(
         backbone,
         mlp_neck((num_features(backbone), *neck), [r * dropout_scale for r in neck_dropouts]),
         tasks,
-        {s.name: TaskHead(neck[-1], hidden, s.outputs, rates.get(s.kind)) for s in tasks},
+        {s.name: head_of(s, neck[-1], hidden, rates.get(s.kind), regression) for s in tasks},
     )
 
 
 def linear_heads(
-    backbone: nn.Module, tasks: Sequence[TaskSpec], dropout: float = 0.0
+    backbone: nn.Module,
+    tasks: Sequence[TaskSpec],
+    dropout: float | None = None,
+    regression: str = "number",
 ) -> MultiTaskNet:
-    """The network that a backbone makes with one last layer a task, and dropout before it."""
+    """The network that a backbone makes with one last layer a task, and dropout before it where a
+    rate is given."""
     width = num_features(backbone)
     return MultiTaskNet(
         backbone,
         nn.Identity(),
         tasks,
-        {s.name: TaskHead(width, None, s.outputs, dropout) for s in tasks},
+        {s.name: head_of(s, width, None, dropout, regression) for s in tasks},
     )
 
 
-@torch.no_grad()
+def head_of(
+    spec: TaskSpec, inner: int, hidden: int | None, dropout: float | None, regression: str
+) -> TaskHead:
+    """The head of a task; ``regression`` says of which kind that of a regression is.
+
+    Raises AgeGenderEmoError for a kind that is not known.
+    """
+    _one_of("regression", regression, ("number", "expected"))
+    if spec.kind == "regression" and regression == "expected":
+        return ExpectedHead(inner, hidden, dropout)
+    return TaskHead(inner, hidden, spec.outputs, dropout)
+
+
+def library_net(
+    net: nn.Module,
+    width: int,
+    tasks: Sequence[TaskSpec],
+    *,
+    dropout: float | None = None,
+    dropout_scale: float = 1.0,
+    neck: str = "linear",
+    regression: str = "number",
+) -> MultiTaskNet:
+    """A network of a library, which gives N×``width`` features, as a backbone.
+
+    ``neck`` is ``"linear"``, one last layer a task with dropout before it where a rate is given, or
+    ``"mlp"``, neck and heads of AgeGenderNet. ``regression`` is ``"number"``, or ``"expected"`` for
+    an `ExpectedHead`.
+
+    Raises AgeGenderEmoError for another word.
+    """
+    _one_of("neck", neck, ("linear", "mlp"))
+    backbone = Backbone(net, width)
+    if neck == "mlp":
+        return multitask(backbone, tasks, dropout_scale=dropout_scale, regression=regression, **MLP)
+    rate = None if dropout is None else dropout * dropout_scale
+    return linear_heads(backbone, tasks, rate, regression)
+
+
+def _one_of(option: str, given: str, known: Sequence[str]) -> None:
+    if given not in known:
+        raise AgeGenderEmoError(
+            f"The option {option!r} of a network is {' or '.join(known)}, not {given!r}."
+        )
+
+
 def set_regression_start(net: MultiTaskNet, task: str, mean: float | None, unit: float) -> None:
-    """Let an untrained regression begin at ``mean``, where one is known, and its weights ``unit``
-    times as large, so that its outputs spread as the labels do, both in the unit of the task."""
-    output = net.head_output(task)
-    output.weight.mul_(unit)
-    if mean is not None:
-        output.bias.fill_(mean)
+    """Let an untrained regression begin at ``mean``, where one is known, and its answers spread as
+    the labels do, about ``unit``; both in the unit of the task."""
+    net.head(task).start_at(mean, unit)

@@ -41,3 +41,26 @@ class CBAM(nn.Sequential):
 
     def __init__(self, channels: int) -> None:
         super().__init__(ChannelAttention(channels), SpatialAttention())
+
+
+class AveragePool(nn.Module):
+    """Means over a grid of ``side`` × ``side`` parts, whatever the size: PyTorch's adaptive pool as
+    two products of matrices, which alone can be exported for sizes that the side does not divide.
+    """
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.side = side
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = (self._means(int(n)).to(x) for n in x.shape[2:])
+        return height @ x @ width.T
+
+    def _means(self, length: int) -> Tensor:
+        """``side`` × ``length``: a row has the weights of one part."""
+        rows = torch.zeros(self.side, length)
+        for row in range(self.side):
+            start = row * length // self.side
+            end = -(-(row + 1) * length // self.side)
+            rows[row, start:end] = 1 / (end - start)
+        return rows

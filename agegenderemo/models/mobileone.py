@@ -2,15 +2,11 @@
 afterwards."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
-import timm
-import torch
-from timm.utils import reparameterize_model
-from torch import Tensor, nn
-
-from agegenderemo.models.heads import MultiTaskNet, linear_heads
+from agegenderemo.models.heads import HeadOptions, MultiTaskNet
 from agegenderemo.models.registry import register
+from agegenderemo.models.timm_nets import fold, timm_net
 from agegenderemo.tasks import TaskSpec
 from agegenderemo.types import InputSpec
 
@@ -18,85 +14,17 @@ _DROPOUT = 0.3  # of the retail report
 _INPUT = InputSpec(224)
 
 
-class _ScaleConv(nn.Conv2d):
-    """A depthwise 1×1 convolution as the multiplication that it is. oneDNN's own, in bfloat16 and
-    with stride 2, takes forty times as long on a CPU."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x[:, :, :: self.stride[0], :: self.stride[1]]
-        return x * self.weight.view(1, -1, 1, 1).to(x.dtype)
-
-
-class _StridedConv(nn.Conv2d):
-    """A depthwise convolution of stride 2 in float32: its gradient in bfloat16 takes thirty times
-    as long on a CPU."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
-            return super().forward(x)
-        with torch.autocast("cpu", enabled=False):
-            return super().forward(x.float()).to(x.dtype)
-
-
-class MobileOneBackbone(nn.Module):
-    """N×3×H×W RGB to pooled N×``num_features``, by timm's network of a name."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        # Never fetched: this repository trains what it ships.
-        self.net = timm.create_model(name, pretrained=False, num_classes=0)
-        self.num_features = int(self.net.num_features)
-        _quicken(self.net)
-
-    def forward(self, x: Tensor) -> Tensor:
-        features: Tensor = self.net(x)
-        return features
-
-
-def _quicken(net: nn.Module) -> None:
-    """Let depthwise convolutions that oneDNN is slow at be computed otherwise; weights and their
-    names stay."""
-    for module in list(net.modules()):
-        for name, conv in list(module.named_children()):
-            if not isinstance(conv, nn.Conv2d) or conv.groups == 1:
-                continue
-            scales, strided = conv.kernel_size == (1, 1), conv.stride != (1, 1)
-            if not (scales or strided):
-                continue
-            quick = (_ScaleConv if scales else _StridedConv)(
-                conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding,  # type: ignore[arg-type]
-                groups=conv.groups, bias=conv.bias is not None,
-            )  # fmt: skip
-            quick.weight, quick.bias = conv.weight, conv.bias
-            setattr(module, name, quick)
-
-
-def fold(model: MultiTaskNet) -> tuple[MultiTaskNet, dict[str, Any]]:
-    """A copy with one convolution a layer, by timm's own reparameterisation."""
-    return reparameterize_model(model).requires_grad_(False), {"folded": True}
-
-
-def _build(
-    name: str, tasks: Sequence[TaskSpec], dropout_scale: float, folded: bool
-) -> MultiTaskNet:
-    backbone = MobileOneBackbone(name)
-    if folded:
-        backbone = reparameterize_model(backbone)
-        backbone.requires_grad_(True)
-    return linear_heads(backbone, tasks, _DROPOUT * dropout_scale)
-
-
 @register("mobileone_s2", _INPUT, fold=fold)
 def mobileone_s2(
-    tasks: Sequence[TaskSpec], *, dropout_scale: float = 1.0, folded: bool = False
+    tasks: Sequence[TaskSpec], *, folded: bool = False, **options: Unpack[HeadOptions]
 ) -> MultiTaskNet:
-    """MobileOne-S2 with one last layer a task; 5.76 million parameters when ``folded``."""
-    return _build("mobileone_s2", tasks, dropout_scale, folded)
+    """MobileOne-S2, 5.76 million parameters when ``folded``; the rest as in `library_net`."""
+    return timm_net("mobileone_s2", tasks, folded=folded, dropout=_DROPOUT, **options)
 
 
 @register("mobileone_s0", _INPUT, fold=fold)
 def mobileone_s0(
-    tasks: Sequence[TaskSpec], *, dropout_scale: float = 1.0, folded: bool = False
+    tasks: Sequence[TaskSpec], *, folded: bool = False, **options: Unpack[HeadOptions]
 ) -> MultiTaskNet:
-    """MobileOne-S0 with one last layer a task; 1.05 million parameters when ``folded``."""
-    return _build("mobileone_s0", tasks, dropout_scale, folded)
+    """MobileOne-S0, 1.05 million parameters when ``folded``; the rest as in `library_net`."""
+    return timm_net("mobileone_s0", tasks, folded=folded, dropout=_DROPOUT, **options)

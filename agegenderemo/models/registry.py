@@ -38,6 +38,7 @@ class ModelSpec:
 
 
 _SPECS: dict[str, ModelSpec] = {}
+_PREFIXES: dict[str, Callable[[str], ModelSpec]] = {}
 
 
 def register(
@@ -57,6 +58,18 @@ def register(
     return add
 
 
+def register_prefix(
+    prefix: str,
+) -> Callable[[Callable[[str], ModelSpec]], Callable[[str], ModelSpec]]:
+    """Decorator that lets a function make the specs of all names with this prefix."""
+
+    def add(make: Callable[[str], ModelSpec]) -> Callable[[str], ModelSpec]:
+        _PREFIXES[prefix] = make
+        return make
+
+    return add
+
+
 def model_names() -> tuple[str, ...]:
     """Every registered name, in the order of registration."""
     return tuple(_SPECS)
@@ -64,9 +77,13 @@ def model_names() -> tuple[str, ...]:
 
 def get_spec(name: str) -> ModelSpec:
     """The spec of a name; raises AgeGenderEmoError with the known names for another."""
-    if name not in _SPECS:
-        raise AgeGenderEmoError(f"Unknown model {name!r}; known are {', '.join(_SPECS)}.")
-    return _SPECS[name]
+    if name in _SPECS:
+        return _SPECS[name]
+    for prefix, make in _PREFIXES.items():
+        if name.startswith(prefix):
+            return make(name)
+    known = ", ".join((*_SPECS, *(f"{prefix}NAME" for prefix in _PREFIXES)))
+    raise AgeGenderEmoError(f"Unknown model {name!r}; known are {known}.")
 
 
 def folded(

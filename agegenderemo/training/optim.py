@@ -90,7 +90,7 @@ def parameter_groups(
         parameter
         for spec in net.tasks
         if spec.kind == "regression"
-        for parameter in net.head_output(spec.name).parameters()
+        for parameter in net.head(spec.name).unit_parameters()
     ]
     rest = _without(parameters, outputs)
     # Norms and biases are not decayed: pulling them to zero regularises nothing.
