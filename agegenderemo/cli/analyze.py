@@ -70,7 +70,7 @@ def _json_stream(args: Arguments, stack: ExitStack) -> IO[str] | None:
 
 def _files(paths: list[Path]) -> Iterator[tuple[Path, Path]]:
     """Every image with its name below the folder that was given, each name once."""
-    from agegenderemo.imaging.load import IMAGE_SUFFIXES
+    from agegenderemo.imaging.formats import IMAGE_SUFFIXES
 
     used: set[Path] = set()
     for path in paths:

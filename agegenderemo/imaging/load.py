@@ -1,115 +1,118 @@
 """Loading pictures: everything becomes RGB uint8 H×W×3, the right way up."""
 
-import io
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+import stat
 from os import PathLike
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from agegenderemo.errors import ImageError
+from agegenderemo.imaging import pixels
+from agegenderemo.imaging.decode import MAX_PIXELS, Bounds, check_pixels, read_picture, sentences
 from agegenderemo.types import RGBImage
 
-ImageLike = str | PathLike[str] | bytes | Image.Image | NDArray[np.uint8]
+ImageLike = (
+    str | PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image
+    | NDArray[np.uint8]
+)  # fmt: skip
 
-MAX_PIXELS = 100_000_000
-"""Larger pictures are refused before they are decoded: they would fill the memory."""
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+MAX_FILE_BYTES = 2**30
+_WHOLE = Bounds(jpeg_pixels=MAX_PIXELS)
 
 
 def load_image(source: ImageLike) -> RGBImage:
     """Decode a picture to RGB uint8 H×W×3.
 
-    ``source`` is a path, the bytes of a file, a PIL image of any mode or an RGB uint8 array. EXIF
-    orientation is applied; transparency is laid over white; 16-bit greys are scaled to 8; of an
-    animation the first frame counts.
+    ``source`` is a path, the bytes of a file (also as bytearray or memoryview), a file that was
+    opened for reading bytes, a PIL image of any mode, or an RGB uint8 array or tensor. EXIF
+    orientation is applied; transparency is laid over white; depths of more than 8 bits are scaled
+    by what they hold; colours become sRGB; of an animation the first frame counts.
 
     Raises ImageError with a sentence for people when it cannot be read or is too large.
     """
-    if isinstance(source, np.ndarray):
-        if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3:
-            raise ImageError(
-                "An image array must be RGB uint8 of shape height×width×3, "
-                f"not {source.dtype} {source.shape}."
-            )
-        _check_size(source.shape[1], source.shape[0])
-        return source
-    if isinstance(source, Image.Image):
-        with _readable("the image"):
-            return _to_rgb(source)
-    if isinstance(source, bytes):
-        name, stream = "the image", io.BytesIO(source)
-    else:
+    if isinstance(source, bytes | bytearray | memoryview):
+        return read_picture(bytes(source), bounds=_WHOLE).image
+    if isinstance(source, str | PathLike):
         path = Path(source)
-        name = path.name
-        try:
-            stream = io.BytesIO(path.read_bytes())
-        except OSError as error:
-            raise ImageError(f"Cannot read {name}: {error.strerror or error}.") from error
-    if not stream.getbuffer().nbytes:
-        raise ImageError(f"Cannot read {name}: the file is empty.")
-    with _readable(name), Image.open(stream) as image:
-        return _to_rgb(image)
+        return read_picture(read_bytes(path), path.name, _WHOLE).image
+    if isinstance(source, Image.Image):
+        with sentences("the image"):
+            check_pixels(*source.size, MAX_PIXELS)
+            source.load()
+            rgb = pixels.upright(pixels.to_rgb(source), pixels.orientation(source))
+            return np.ascontiguousarray(rgb)
+    if hasattr(source, "__array__"):
+        return _checked_array(source)
+    if hasattr(source, "read"):
+        return read_picture(_read_file(source), bounds=_WHOLE).image
+    what = "a list of pictures: give one at a time" if isinstance(source, list | tuple) else (
+        f"{type(source).__name__}"
+    )  # fmt: skip
+    raise ImageError(
+        f"A picture is a path, bytes, an open file, a PIL image or an RGB uint8 array, not {what}."
+    )
 
 
-@contextmanager
-def _readable(name: str) -> Iterator[None]:
-    """Turn Pillow's many ways to fail into one sentence."""
+def _checked_array(source: Any) -> RGBImage:
     try:
-        with warnings.catch_warnings():
-            # Our own limit is lower than Pillow's warning and is checked before decoding.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            yield
-    except ImageError:
-        raise
-    except Image.DecompressionBombError as error:
+        array = np.asarray(source)
+    except Exception as error:  # a tensor on a GPU, or one that has a gradient
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise ImageError(f"The {type(source).__name__} is no array in memory: {reason}.") from error
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
+        first = array.ndim == 3 and array.shape[0] == 3
         raise ImageError(
-            f"Cannot read {name}: it has more than {MAX_PIXELS // 10**6} megapixels; "
-            "make it smaller."
-        ) from error
-    except UnidentifiedImageError as error:
-        raise ImageError(
-            f"Cannot read {name}: it is not an image that can be opened (JPEG, PNG, WebP, …)."
-        ) from error
-    except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, ValueError, …
-        raise ImageError(f"Cannot read {name}: the image is damaged or cut off.") from error
-
-
-def _check_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise ImageError(
-            f"The picture has {width * height / 1e6:.0f} megapixels ({width}×{height}); "
-            f"at most {MAX_PIXELS // 10**6} are read, so make it smaller."
+            "An image array must be RGB uint8 of shape height×width×3, "
+            f"not {array.dtype} {array.shape}{': its channels come first' if first else ''}."
         )
-    if width < 1 or height < 1:
-        raise ImageError("The picture is empty: it has no pixels.")
+    check_pixels(array.shape[1], array.shape[0], MAX_PIXELS)
+    return array
 
 
-def _to_rgb(image: Image.Image) -> RGBImage:
-    _check_size(*image.size)
-    image.load()
-    image = ImageOps.exif_transpose(image)
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        image = _scale_to_8_bits(image)
-    elif "A" in image.getbands() or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.ascontiguousarray(image.convert("RGB"))
+def _read_file(file: Any) -> bytes:
+    try:
+        if getattr(file, "seekable", bool)():
+            file.seek(0)
+        data = file.read(MAX_FILE_BYTES + 1)
+    except Exception as error:  # closed, or not opened for reading
+        raise ImageError(f"Cannot read the file: {error or type(error).__name__}.") from error
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise ImageError("Cannot read the file: it is open for text; open it with mode 'rb'.")
+    return _bounded(bytes(data), "the file")
 
 
-def _scale_to_8_bits(image: Image.Image) -> Image.Image:
-    """16-bit greys by their full range, wider ones by the range that they use."""
-    values = np.asarray(image, dtype=np.float64)
-    if image.mode.startswith("I;16") or (values.min() >= 0 and 255 < values.max() <= 65535):
-        values = values / 257
-    elif values.min() < 0 or values.max() > 255:
-        values = (values - values.min()) * (255 / max(float(np.ptp(values)), 1e-9))
-    return Image.fromarray(np.nan_to_num(values).round().clip(0, 255).astype(np.uint8))
+def read_bytes(path: Path) -> bytes:
+    """The content of a regular file, of at most `MAX_FILE_BYTES`; raises ImageError. A named pipe
+    or a device is never waited for."""
+    name = path.name or str(path)
+    try:
+        # Without O_NONBLOCK a named pipe holds us until somebody writes into it.
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+        with os.fdopen(os.open(path, flags | getattr(os, "O_BINARY", 0)), "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if not stat.S_ISREG(mode):
+                raise ImageError(f"Cannot read {name}: it is {_kind(mode)}, not a file.")
+            return _bounded(file.read(MAX_FILE_BYTES + 1), name)
+    except OSError as error:
+        raise ImageError(f"Cannot read {name}: {error.strerror or error}.") from error
+    except ValueError as error:  # a zero byte in the path
+        raise ImageError(f"Cannot read {name!r}: {error}.") from error
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "a folder"
+    return "a named pipe" if stat.S_ISFIFO(mode) else "a device or a socket"
+
+
+def _bounded(data: bytes, name: str) -> bytes:
+    if len(data) > MAX_FILE_BYTES:
+        raise ImageError(f"Cannot read {name}: it is larger than {MAX_FILE_BYTES >> 20} MB.")
+    return data
 
 
 def shrink(image: RGBImage, max_side: int) -> tuple[RGBImage, float]:

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from html import escape
 from importlib.util import find_spec
 from ipaddress import ip_network
@@ -138,7 +138,6 @@ def serve(
     host, port = listening_address(host, port)
     with closing(Store(limits)) as store:
         os.environ["GRADIO_TEMP_DIR"] = str(store.folder)
-        _read_heic_too()
         analyzer = Analyzer.from_checkpoint(os.fspath(checkpoint) if checkpoint else None)
         app = assembly.guarded(
             build_demo(analyzer, store),
@@ -151,14 +150,6 @@ def serve(
         gc.freeze()  # nor is any of this ever garbage, and a search of it would hold up a frame
         gc.enable()
         assembly.serve(app, store, host, port)
-
-
-def _read_heic_too() -> None:
-    """The photos of phones, where their decoder is installed."""
-    with suppress(ModuleNotFoundError):
-        from pi_heif import register_heif_opener
-
-        register_heif_opener()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

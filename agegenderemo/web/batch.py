@@ -15,7 +15,8 @@ from PIL import Image
 
 from agegenderemo.errors import ImageError
 from agegenderemo.imaging.draw import annotate
-from agegenderemo.imaging.load import IMAGE_SUFFIXES, shrink
+from agegenderemo.imaging.formats import IMAGE_SUFFIXES
+from agegenderemo.imaging.load import shrink
 from agegenderemo.inference.analyzer import Analyzer
 from agegenderemo.results import error_record
 from agegenderemo.web.cards import face_table, note

@@ -13,7 +13,7 @@ from PIL import Image
 
 from agegenderemo.data.samples import ImageRef
 from agegenderemo.errors import DatasetError
-from agegenderemo.imaging.load import IMAGE_SUFFIXES
+from agegenderemo.imaging.formats import is_picture_name
 
 _FER_SIDE = 48
 _threads = threading.local()
@@ -32,8 +32,7 @@ def list_images(root: Path) -> Iterator[ImageRef]:
     else:
         raise DatasetError(f"{root} is neither a folder nor a zip archive.")
     for name in sorted(names):
-        # macOS zips carry a shadow of every file in __MACOSX.
-        if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES and "__MACOSX" not in name:
+        if is_picture_name(name):
             yield ImageRef(root, name)
 
 
