@@ -17,8 +17,8 @@ SIZE = (320, 240)
 RATE = 25
 _CUTS = {
     "astronaut": ("astronaut.jpg", (130, 0, 330, 240)),
-    "einstein": ("solvay-1927.jpg", (655, 515, 745, 623)),
-    "curie": ("solvay-1927.jpg", (335, 530, 425, 638)),
+    "lorentz": ("solvay-1927.jpg", (533, 513, 621, 621)),
+    "einstein": ("solvay-1927.jpg", (718, 503, 806, 611)),
 }
 Place = tuple[str, float, float, float]
 """Who, the middle of the face's picture as x and y, and its height, in pixels."""

@@ -53,6 +53,8 @@ class Thresholds(SettlingRates):
     """And after this it is someone new when it returns."""
     moves_on: float = 0.6
     """A face that is hidden is expected to move on for so long."""
+    velocity_memory: float = 0.15
+    """Over which the speed of a face is averaged."""
     near: float = 0.7
     """Widths that a face may be off the place where it was expected."""
     alike: float = 0.72
@@ -221,20 +223,27 @@ class Tracks:
     def _place(self, track: Track, face: Observation, time: float) -> Track:
         """Where and how someone is seen now."""
         box, newest = face.detection.box, face.embedding
-        seconds = max(_BRIEFEST, time - track.seen)
-        velocity = (0.0, 0.0)
-        if self._is_near(track, time):
-            (x0, y0), (x1, y1) = _centre(track.box), _centre(box)
-            fresh = ((x1 - x0) / seconds, (y1 - y0) / seconds)
-            velocity = ((track.velocity[0] + fresh[0]) / 2, (track.velocity[1] + fresh[1]) / 2)
-        # A half hidden face must not become the memory of this one.
+        # A half hidden face must not become the memory of this one, nor does its box tell where
+        # the whole one goes.
         certain = float(track.embedding @ newest) >= self.thresholds.surely_alike
+        velocity = self._velocity(track, box, time, certain)
         share = self.thresholds.embedding_rate if certain else 0.0
         mixed = (1 - share) * track.embedding + share * newest
         embedding = (mixed / max(_TINY, float(np.linalg.norm(mixed)))).astype(np.float32)
         return replace(
             track, box=box, velocity=velocity, seen=time, embedding=embedding, placed=True
         )
+
+    def _velocity(self, track: Track, box: Box, time: float, certain: bool) -> tuple[float, float]:
+        """Of someone who is seen now, averaged over a moment."""
+        if not self._is_near(track, time):
+            return 0.0, 0.0
+        if not certain:
+            return track.velocity
+        seconds = max(_BRIEFEST, time - track.seen)
+        share = 1 - math.exp(-seconds / max(_TINY, self.thresholds.velocity_memory))
+        (x0, y0), (x1, y1), (vx, vy) = _centre(track.box), _centre(box), track.velocity
+        return vx + share * ((x1 - x0) / seconds - vx), vy + share * ((y1 - y0) / seconds - vy)
 
     def _shown(self, track: Track, face: Observation) -> TrackedFace:
         calibration = self.info.calibration
