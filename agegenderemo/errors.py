@@ -10,6 +10,10 @@ class ImageError(AgeGenderEmoError):
     """A picture that cannot be used; the message is for the person who sent it."""
 
 
+class FilmError(AgeGenderEmoError):
+    """A film that cannot be used; the message is for the person who sent it."""
+
+
 class DatasetError(AgeGenderEmoError):
     """A data set that cannot be found or is not laid out as published."""
 

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "agegenderemo"
 
 BASE = ("errors", "tasks", "types", "files", "resources", "model_info", "runtime", "results",
         "report", "imaging")  # fmt: skip
-RUN = (*BASE, "detection", "inference", "batch", "web", "cli")
+RUN = (*BASE, "detection", "inference", "video", "batch", "web", "cli")
 TRAIN = (*BASE, "models", "data", "export", "evaluation", "training", "cli")
 
 ACROSS = ("inference/torch_backend.py", "cli/")
@@ -28,10 +28,11 @@ HEAVY = ("torch", "torchvision", "facenet_pytorch", "onnx", "safetensors", "matp
 
 DRAWING = {
     "gradio": ("web/",),
-    "plotly": ("web/", "evaluation/plots.py"),
+    "plotly": ("web/", "evaluation/plots.py", "cli/video.py"),
     "matplotlib": ("evaluation/plots.py",),
+    "av": ("video/", "cli/video.py", "cli/camera.py"),
 }
-"""Who may draw with what."""
+"""Who may draw, or read films, with what."""
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from agegenderemo.cli import (
     analyze,
     calibrate,
+    camera,
     card,
     compare,
     demo,
@@ -21,11 +22,14 @@ from agegenderemo.cli import (
     prepare,
     train,
     version,
+    video,
 )
 from agegenderemo.cli.common import Command
 
 COMMANDS: tuple[Command, ...] = (
     analyze.COMMAND,
+    video.COMMAND,
+    camera.COMMAND,
     demo.COMMAND,
     prepare.COMMAND,
     train.COMMAND,

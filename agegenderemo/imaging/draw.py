@@ -19,21 +19,24 @@ from agegenderemo.types import Box, Face, RGBImage
 _Rect = tuple[int, int, int, int]
 
 
-def annotate(image: RGBImage, faces: Sequence[Face]) -> RGBImage:
+def annotate(image: RGBImage, faces: Sequence[Face], names: Sequence[str] = ()) -> RGBImage:
     """A copy of an RGB uint8 H×W×3 picture with a box and a label for every face.
 
     A box has the colour of the top class of the first categorical task, else of the first binary
     one. A label is each task's `prediction_text`, in the tasks' order, as ``34 · glasses: with``;
-    it is shortened, then moved, where it would cover another label or another face.
+    it is shortened, then moved, where it would cover another label or another face. ``names``,
+    one a face, stand in front of it.
     """
     canvas = Image.fromarray(image).copy()
     draw = ImageDraw.Draw(canvas)
     taken: list[_Rect] = [_pixels(face.box) for face in faces]
     line = max(2, round(min(canvas.size) / 350))
-    for face, box in zip(faces, list(taken), strict=True):
+    for index, (face, box) in enumerate(zip(faces, list(taken), strict=True)):
         color = face_color(face.predictions)
         draw.rectangle(box, outline=color, width=line)
-        text, font, place = _label(draw, face, box, canvas.size, taken)
+        words = [prediction_text(one) for one in face.predictions.values()]
+        words = [*names[index : index + 1], *words]
+        text, font, place = _label(draw, words, box, canvas.size, taken)
         taken.append(place)
         draw.rectangle(place, fill=color)
         center = ((place[0] + place[2]) / 2, (place[1] + place[3]) / 2)
@@ -61,14 +64,17 @@ def face_color(predictions: Predictions) -> str:
 
 
 def _label(
-    draw: ImageDraw.ImageDraw, face: Face, box: _Rect, size: tuple[int, int], taken: list[_Rect]
+    draw: ImageDraw.ImageDraw,
+    words: Sequence[str],
+    box: _Rect,
+    size: tuple[int, int],
+    taken: list[_Rect],
 ) -> tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont, _Rect]:
     """Text, font and place of a label: the longest text that fits somewhere without touching."""
     width, height = size
     smallest, largest = max(10, min(size) / 75), max(12, min(size) / 28)
     points = min(max((box[2] - box[0]) / 6, smallest), largest)
     font = ImageFont.load_default(points)
-    words = [prediction_text(one) for one in face.predictions.values()]
     texts = [" · ".join(words[:count]) for count in range(len(words), 0, -1)] or ["face"]
     others = [rect for rect in taken if rect != box]
     # Shorter words come before a place inside the box: a label should hide no mouth.

@@ -44,13 +44,17 @@ class FaceTracker:
         infinity before the first."""
         return max([self._searched, *(p.seen for p in self._tracks.people)])
 
-    def update(self, frame: RGBImage, time: float) -> list[TrackedFace]:
+    def update(self, frame: RGBImage, time: float, *, cut: bool = False) -> list[TrackedFace]:
         """The faces of the next frame, RGB uint8 H×W×3, with settled predictions.
 
-        ``time`` is in seconds of a clock that only goes forward. Raises ImageError for an array of
+        ``time`` is in seconds of a clock that only goes forward; ``cut`` says that this frame
+        begins another shot, so that nobody is where they were. Raises ImageError for an array of
         another kind.
         """
         frame = load_image(frame)
+        if cut:
+            self._tracks.cut()
+            self._searched = -math.inf
         detections = self._find(frame, time)
         crops = self.analyzer.crops(frame, detections)
         embeddings = [appearance_embedding(crop) for crop in crops]
@@ -69,7 +73,8 @@ class FaceTracker:
         followed = detector.refine(frame, self._tracks.expected(time))
         detections = self._distinct([d for d in followed if d is not None])
         lost = len(detections) < max(1, len(followed))
-        if lost or time - self._searched >= limits.search_every:
+        wait = limits.search_lost_every if lost else limits.search_every
+        if time - self._searched >= wait:
             found = detector.detect(
                 frame, min_face_size=int(limits.min_face_size), max_side=int(limits.search_side)
             )

@@ -35,6 +35,8 @@ class Thresholds(SettlingRates):
 
     search_every: float = 0.5
     """The whole frame is searched at least so often."""
+    search_lost_every: float = 0.0
+    """And so often while a face is missing, or nobody is there."""
     search_side: float = 320
     """Pixels of the longer side of the copy of a frame that is searched."""
     min_face_size: float = 30
@@ -51,6 +53,8 @@ class Thresholds(SettlingRates):
     """And after this it is someone new when it returns."""
     moves_on: float = 0.6
     """A face that is hidden is expected to move on for so long."""
+    velocity_memory: float = 0.15
+    """Over which the speed of a face is averaged."""
     near: float = 0.7
     """Widths that a face may be off the place where it was expected."""
     alike: float = 0.72
@@ -95,6 +99,7 @@ class Track:
     read: float  # when the network last read it
     embedding: Embedding
     answers: Mapping[str, Settled]
+    placed: bool = True  # whether the box is of the shot that is shown
 
 
 def appearance_embedding(crop: RGBImage) -> Embedding:
@@ -120,8 +125,11 @@ class Tracks:
 
     def expected(self, time: float) -> list[Box]:
         """Where the faces of the last moments should be now."""
-        recent = (p for p in self.people if time - p.seen <= self.thresholds.gone_after)
-        return [self._moved(p, time) for p in recent]
+        return [self._moved(p, time) for p in self.people if self._is_near(p, time)]
+
+    def cut(self) -> None:
+        """Another shot begins: nobody is where they were, and they are known by looks alone."""
+        self.people = tuple(replace(p, placed=False) for p in self.people)
 
     def due(self, boxes: Sequence[Box], embeddings: Sequence[Embedding], time: float) -> list[int]:
         """Which faces of this frame to read: those who are new, and of the known ones those that
@@ -167,7 +175,7 @@ class Tracks:
                 continue
             for f, (box, embedding) in enumerate(zip(boxes, embeddings, strict=True)):
                 alike = float(person.embedding @ embedding)
-                if time - person.seen <= limits.gone_after:
+                if self._is_near(person, time):
                     distance = _distance(self._moved(person, time), box)
                     if distance <= limits.near:
                         candidates.append((distance + (1 - alike), p, f))
@@ -180,6 +188,10 @@ class Tracks:
             if p not in pairs and f not in pairs.values():
                 pairs[p] = f
         return pairs
+
+    def _is_near(self, track: Track, time: float) -> bool:
+        """Whether someone is still to be looked for near the last place."""
+        return track.placed and time - track.seen <= self.thresholds.gone_after
 
     def _moved(self, track: Track, time: float) -> Box:
         """Its last box, moved on at its last velocity."""
@@ -211,18 +223,27 @@ class Tracks:
     def _place(self, track: Track, face: Observation, time: float) -> Track:
         """Where and how someone is seen now."""
         box, newest = face.detection.box, face.embedding
-        seconds = max(_BRIEFEST, time - track.seen)
-        velocity = (0.0, 0.0)
-        if seconds <= self.thresholds.gone_after:
-            (x0, y0), (x1, y1) = _centre(track.box), _centre(box)
-            fresh = ((x1 - x0) / seconds, (y1 - y0) / seconds)
-            velocity = ((track.velocity[0] + fresh[0]) / 2, (track.velocity[1] + fresh[1]) / 2)
-        # A half hidden face must not become the memory of this one.
+        # A half hidden face must not become the memory of this one, nor does its box tell where
+        # the whole one goes.
         certain = float(track.embedding @ newest) >= self.thresholds.surely_alike
+        velocity = self._velocity(track, box, time, certain)
         share = self.thresholds.embedding_rate if certain else 0.0
         mixed = (1 - share) * track.embedding + share * newest
         embedding = (mixed / max(_TINY, float(np.linalg.norm(mixed)))).astype(np.float32)
-        return replace(track, box=box, velocity=velocity, seen=time, embedding=embedding)
+        return replace(
+            track, box=box, velocity=velocity, seen=time, embedding=embedding, placed=True
+        )
+
+    def _velocity(self, track: Track, box: Box, time: float, certain: bool) -> tuple[float, float]:
+        """Of someone who is seen now, averaged over a moment."""
+        if not self._is_near(track, time):
+            return 0.0, 0.0
+        if not certain:
+            return track.velocity
+        seconds = max(_BRIEFEST, time - track.seen)
+        share = 1 - math.exp(-seconds / max(_TINY, self.thresholds.velocity_memory))
+        (x0, y0), (x1, y1), (vx, vy) = _centre(track.box), _centre(box), track.velocity
+        return vx + share * ((x1 - x0) / seconds - vx), vy + share * ((y1 - y0) / seconds - vy)
 
     def _shown(self, track: Track, face: Observation) -> TrackedFace:
         calibration = self.info.calibration
