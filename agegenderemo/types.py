@@ -207,6 +207,8 @@ class TrackedFace:
 
     track_id: int
     face: Face
+    settled: bool = True
+    """Whether enough readings agree for the answers to stand; until then they are first guesses."""
 
 
 def _other_kind(prediction: Prediction, wanted: str) -> TaskError:

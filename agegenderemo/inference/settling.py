@@ -20,6 +20,7 @@ from agegenderemo.tasks import (
 
 _JUST_NOT = 0.4999  # shown for the first class where the mean has passed one half
 _SURE = 0.99  # a probability counts as no more: one frame must not outweigh all others
+_SURE_SIDE = 0.85  # two answers of a binary task contradict each other when both are so sure
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,9 @@ class SettledNumber:
     def shown(self) -> float:
         return self.value
 
+    def contradicts(self, new: RegressionPrediction, rates: SettlingRates) -> bool:
+        return abs(new.value - self.value) > rates.regression_outlier
+
 
 @dataclass(frozen=True, slots=True)
 class SettledLogit:
@@ -82,6 +86,12 @@ class SettledLogit:
         probability = 1 / (1 + math.exp(-self.logit))
         # Within the margin the class that was shown stays, at one half.
         return max(0.5, probability) if self.second else min(_JUST_NOT, probability)
+
+    def contradicts(self, new: BinaryPrediction, rates: SettlingRates) -> bool:
+        del rates
+        sure = _logit(_SURE_SIDE)
+        logit = _logit(new.positive)
+        return self.logit * logit < 0 and min(abs(self.logit), abs(logit)) >= sure
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +116,10 @@ class SettledClasses:
         total = sum(self.probabilities)
         return tuple(p / total for p in self.probabilities)
 
+    def contradicts(self, new: CategoricalPrediction, rates: SettlingRates) -> bool:
+        del new, rates  # an expression that changes is no error
+        return False
+
 
 Settled = SettledNumber | SettledLogit | SettledClasses
 
@@ -127,6 +141,12 @@ def settle(
     toward: Any = settled.toward  # the kinds are those of one task
     moved: Settled = toward(new, seconds, weight, rates)
     return moved
+
+
+def contradicts(settled: Settled, new: Prediction, rates: SettlingRates) -> bool:
+    """Whether a prediction can hardly be of the face that the settled answer is of."""
+    contradicted: Any = settled.contradicts
+    return bool(contradicted(new, rates))
 
 
 def shown(settled: Settled, spec: TaskSpec, calibration: TaskCalibration | None) -> Prediction:

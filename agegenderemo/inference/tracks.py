@@ -69,6 +69,13 @@ class Thresholds(SettlingRates):
     """Frames in which each of many faces is read once: reading is most of the cost."""
     distrusted_weight: float = 0.25
     """Of an answer that there is reason to distrust."""
+    agreeing: float = 3
+    """Readings that must agree before an answer stands."""
+    changed_look: float = 0.5
+    """A face that is less alike than this to itself at the last reading is someone else; one in
+    seven pairs of strangers is more alike."""
+    contradicted_for: float = 0.6
+    """Someone whose readings contradict what is shown for so long is read anew."""
 
     def __post_init__(self) -> None:
         for one in fields(self):
@@ -89,6 +96,18 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Rival:
+    """What the latest readings of a face say, where they do not fit the person it was taken for."""
+
+    since: float
+    read: float
+    weight: float  # of its readings, together
+    changed: bool  # whether the look changed at once, and not the readings alone
+    embedding: Embedding
+    answers: Mapping[str, Settled]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Track:
     """One person: place, appearance and settled answers by the name of the task."""
 
@@ -99,6 +118,9 @@ class Track:
     read: float  # when the network last read it
     embedding: Embedding
     answers: Mapping[str, Settled]
+    look: Embedding  # at the last reading that fits; ``embedding`` is the memory of many
+    agreed: int = 1  # readings in a row
+    rival: Rival | None = None
     placed: bool = True  # whether the box is of the shot that is shown
 
 
@@ -149,19 +171,21 @@ class Tracks:
         """
         pairs = self._match([f.detection.box for f in faces], [f.embedding for f in faces], time)
         known = {index: self.people[p] for p, index in pairs.items()}
-        seen = []
+        seen, replaced = [], []
         for index, face in enumerate(faces):
-            if index in known:
-                seen.append(self._follow(known[index], face, time))
-            else:
+            if index not in known:
                 seen.append(self._start(face, time))
+                continue
+            seen.append(self._follow(known[index], face, time))
+            if seen[-1].track_id != known[index].track_id:
+                replaced.append(known[index])
         unseen = [
             p
             for i, p in enumerate(self.people)
             if i not in pairs and time - p.seen <= self.thresholds.forgotten_after
         ]
         # Whom a frame shows goes to the front, so the last are those who were seen longest ago.
-        self.people = (*seen, *unseen)[: max(len(seen), int(self.thresholds.max_people))]
+        self.people = (*seen, *replaced, *unseen)[: max(len(seen), int(self.thresholds.max_people))]
         return [self._shown(track, face) for track, face in zip(seen, faces, strict=True)]
 
     def _match(
@@ -207,18 +231,74 @@ class Tracks:
         weight = self._weight(face)
         answers = {name: settling.start(p, weight) for name, p in face.predictions.items()}
         box, still = face.detection.box, (0.0, 0.0)
-        return Track(track_id, box, still, time, time, face.embedding, answers)
+        return Track(
+            track_id, box, still, time, time, face.embedding, answers, look=face.embedding
+        )
 
     def _follow(self, track: Track, face: Observation, time: float) -> Track:
-        track = self._place(track, face, time)
+        moved = self._place(track, face, time)
         if face.predictions is None:
-            return track
-        seconds, weight = max(_BRIEFEST, time - track.read), self._weight(face)
-        answers = {
-            name: settling.settle(track.answers[name], new, seconds, weight, self.thresholds)
-            for name, new in face.predictions.items()
+            return moved
+        limits = self.thresholds
+        rival = self._rival(track, face, face.predictions, time)
+        if rival is not None and rival.weight >= limits.agreeing:
+            if rival.changed:
+                return self._replaced(face, rival, time)
+            if time - rival.since >= limits.contradicted_for:
+                return replace(moved, read=time, answers=rival.answers, look=face.embedding)
+        answers = self._settled(track.answers, track.read, face, face.predictions, time)
+        agreed = track.agreed + 1 if rival is None else track.agreed
+        look = face.embedding if rival is None or not rival.changed else track.look
+        return replace(moved, read=time, answers=answers, look=look, agreed=agreed, rival=rival)
+
+    def _settled(
+        self,
+        answers: Mapping[str, Settled],
+        read: float,
+        face: Observation,
+        predictions: Mapping[str, Prediction],
+        time: float,
+    ) -> dict[str, Settled]:
+        seconds, weight = max(_BRIEFEST, time - read), self._weight(face)
+        return {
+            name: settling.settle(answers[name], new, seconds, weight, self.thresholds)
+            for name, new in predictions.items()
         }
-        return replace(track, read=time, answers=answers)
+
+    def _rival(
+        self, track: Track, face: Observation, predictions: Mapping[str, Prediction], time: float
+    ) -> Rival | None:
+        """The other one whom this reading, and those before it, speak for; None where it fits."""
+        limits, rival, newest = self.thresholds, track.rival, face.embedding
+        # Someone who turns away slowly is unlike the memory, but like a moment ago.
+        unlike = max(float(track.embedding @ newest), float(track.look @ newest))
+        changed = unlike < limits.changed_look
+        if not changed and not self._contradict(track.answers, predictions):
+            return None
+        weight = self._weight(face)
+        if (
+            rival is None
+            or rival.changed != changed
+            or (changed and float(rival.embedding @ newest) < limits.changed_look)
+            or self._contradict(rival.answers, predictions)
+        ):
+            first = {name: settling.start(new, weight) for name, new in predictions.items()}
+            return Rival(time, time, weight, changed, newest, first)
+        answers = self._settled(rival.answers, rival.read, face, predictions, time)
+        return replace(rival, read=time, weight=rival.weight + weight, answers=answers)
+
+    def _contradict(
+        self, answers: Mapping[str, Settled], predictions: Mapping[str, Prediction]
+    ) -> bool:
+        return any(
+            settling.contradicts(answers[name], new, self.thresholds)
+            for name, new in predictions.items()
+        )
+
+    def _replaced(self, face: Observation, rival: Rival, time: float) -> Track:
+        """Someone else in the place of the one who was followed."""
+        started = self._start(face, time)
+        return replace(started, answers=rival.answers, agreed=math.ceil(self.thresholds.agreeing))
 
     def _place(self, track: Track, face: Observation, time: float) -> Track:
         """Where and how someone is seen now."""
@@ -251,7 +331,12 @@ class Tracks:
             spec.name: settling.shown(track.answers[spec.name], spec, calibration.get(spec.name))
             for spec in self.info.tasks
         }
-        return TrackedFace(track.track_id, Face(face.detection, predictions, face.quality_flags))
+        doubted = track.rival is not None and track.rival.changed
+        return TrackedFace(
+            track.track_id,
+            Face(face.detection, predictions, face.quality_flags),
+            settled=track.agreed >= self.thresholds.agreeing and not doubted,
+        )
 
     def _weight(self, face: Observation) -> float:
         distrusted = not DISTRUSTED_FLAGS.isdisjoint(face.quality_flags)
