@@ -11,7 +11,6 @@ from agegenderemo.tasks import TaskSpec
 from agegenderemo.types import InputSpec
 
 _DROPOUT = 0.3  # of the retail report
-_BRANCH_GAIN = 0.25  # at first, of the branches beside an identity
 _INPUT = InputSpec(224)
 
 
