@@ -71,7 +71,8 @@ def test_a_row_a_face_gives_the_figures(folder: Path) -> None:
     assert right == figures["moods"]["tasks"]["emotion"]["accuracy_majority"]
     for row in moods[:3]:
         shares = [float(v) for k, v in row.items() if k.startswith("emotion_probability_")]
-        assert (len(shares), sum(shares)) == (8, pytest.approx(1))
+        assert len(shares) == 8
+        assert sum(shares) == pytest.approx(1)
         assert row["age_true"] is row["gender_true"] is row["emotion_confident"] is None
     bands = [row for row in rows if row["set"] == "bands"]
     inside = [

@@ -100,7 +100,8 @@ def test_a_kill_of_calibrate_leaves_nothing_that_is_taken_for_whole(
 ) -> None:
     """Killed before its first file is in place, and between weights and graph."""
     before = checkpoint.read_bytes()
-    replace, done = os.replace, []
+    replace = os.replace
+    done: list[Any] = []
 
     def killed(source: Any, target: Any) -> None:
         if len(done) == survives:

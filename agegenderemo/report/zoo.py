@@ -26,8 +26,8 @@ _PAGE = """\
 
 Every network that was trained here, on the same test sets. `agegenderemo compare --zoo {folder}`
 prints the tables from the files in that folder; each is what
-`agegenderemo evaluate --data utkface ferplus fairface --latency --json FILE` wrote. What the figures
-are: [Evaluation](evaluation.md).
+`agegenderemo evaluate --data utkface ferplus fairface --latency --json FILE` wrote.
+[Evaluation](evaluation.md) says what the figures are.
 
 <!-- table models -->
 <!-- end -->
