@@ -23,7 +23,7 @@ def test_whole_pictures_are_read_as_the_app_reads_them(
     out = tmp_path / "figures.json"
     options = ["--data", "utkface", "--root", str(folder), "--split", "all", "--json", str(out)]
     assert main(["evaluate", *options, "--pipeline"]) == 0
-    figures = json.loads(out.read_text())["pipeline"]
+    figures = json.loads(out.read_text())["figures"]["utkface"]["pipeline"]
     assert (figures["n"], figures["missed"]) == (2, 1)
     pictures, crops = figures["pictures"]["tasks"], figures["crops"]["tasks"]
     assert pictures["gender"]["accuracy"] == 1

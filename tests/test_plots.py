@@ -60,7 +60,7 @@ def test_panels_follow_the_tasks_of_the_network() -> None:
 def test_bands_show_what_was_measured() -> None:
     figures = load_card(default_checkpoint())["utkface"]
     age, gender = band_panels(figures)
-    assert age.title == "Age error ± its deviation in years"
+    assert age.title == "Age error in years, whiskers: standard deviation"
     assert age.x_title == "true age in years, and faces"
     own = [band["tasks"]["age"] for band in figures["bands"]]
     assert list(age.series[0].y) == [band["mae"] for band in own]

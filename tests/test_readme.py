@@ -10,7 +10,8 @@ import yaml
 
 from agegenderemo import __version__
 from agegenderemo.cli import COMMANDS
-from agegenderemo.report import card_tables, fill, load_card
+from agegenderemo.report import fill_page, load_card
+from agegenderemo.report.table import NOT_MEASURED
 from agegenderemo.resources import default_checkpoint
 
 ROOT = Path(__file__).parent.parent
@@ -20,8 +21,10 @@ PAGES = (
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "checkpoints/README.md",
+    "docs/evaluation.md",
     "docs/experiments.md",
     "docs/training.md",
+    "docs/zoo.md",
 )
 
 
@@ -87,7 +90,7 @@ def test_nothing_is_left_to_measure() -> None:
 
 def test_the_changelog_begins_with_this_version() -> None:
     headings = re.findall(r"^## (\S+)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
-    assert headings[0] == __version__
+    assert headings[headings[0] == "Unreleased"] == __version__
 
 
 def test_every_picture_that_ships_has_its_rights_told() -> None:
@@ -101,6 +104,10 @@ def test_every_picture_that_ships_has_its_rights_told() -> None:
 def test_the_tables_are_what_evaluate_measured(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     assert "<!-- table results -->" in text
-    assert fill(text, card_tables(default_checkpoint())) == text
+    assert fill_page(ROOT / page, default_checkpoint()) == text
+    assert NOT_MEASURED not in text
     figures = load_card(default_checkpoint())["utkface"]["tasks"]["age"]
-    assert f"{figures['mae']:.2f} ± {figures['sd']:.2f} years" in text
+    low, high = figures["intervals"]["mae"]
+    mean = f"{figures['mae']:.2f} years ({low:.2f} to {high:.2f})"
+    assert f"| {mean} | {figures['sd']:.2f} years |" in text
+    assert "±" not in text  # which would read like an uncertainty

@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
+from agegenderemo.cli import main
 from agegenderemo.errors import CheckpointError
+from agegenderemo.files import sha256
 from agegenderemo.report import (
     Goal,
     Report,
     Table,
     card_tables,
+    check_card,
     fill,
     flat,
     history_table,
@@ -23,6 +26,8 @@ from agegenderemo.report import (
     tables,
     update_card,
 )
+from agegenderemo.report.table import NOT_MEASURED
+from agegenderemo.report.tables import is_known
 from agegenderemo.resources import default_checkpoint
 from agegenderemo.tasks import EMOTION
 
@@ -33,8 +38,9 @@ UTKFACE: dict[str, Any] = {
     "data": "utkface", "split": "test", "n": 2456,
     "tasks": {
         "age": {"kind": "regression", "unit": "years", "mae": 5.432, "sd": 6.1, "coverage": 0.801,
-                "width": 17.25},
+                "width": 17.25, "intervals": {"mae": [5.2, 5.67]}},
         "gender": {"kind": "binary", "classes": ["female", "male"], "n": 2456, "accuracy": 0.9123,
+                   "intervals": {"accuracy": [0.901, 0.923]},
                    "calibration_error": 0.012, "confident_share": 0.8,
                    "selective_accuracy": 0.98},
     },
@@ -53,6 +59,8 @@ UTKFACE: dict[str, Any] = {
         {"by": "race", "group": "B", "n": 80,
          "tasks": {"age": {"mae": [4, 3, 5]}, "gender": {"accuracy": [0.95, 0.9, 0.99]}}},
     ],
+    "disparities": [{"by": "race", "task": "gender", "interval": [0.004, 0.096], "chance": 0.031,
+                     "share": 0.12}],
 }  # fmt: skip
 FERPLUS: dict[str, Any] = {
     "data": "ferplus", "split": "test", "n": 3573,
@@ -71,21 +79,30 @@ def test_tables_print_what_was_measured() -> None:
         "results", "goals", "bands", "emotion-classes", "confident", "utkface-groups", "pipeline",
     ]  # fmt: skip
     assert made["results"].head == (
-        "test set", "faces", "age, mean absolute error", "gender", "emotion, majority",
+        "test set", "faces", "age, mean absolute error",
+        "age, standard deviation of absolute errors", "gender", "emotion, majority",
         "emotion, argmax",
     )  # fmt: skip
     assert made["results"].rows[0] == (
-        "UTKFace, test", "2,456", "5.43 ± 6.10 years", "91.2 %", "", "",
+        "UTKFace, test", "2,456", "5.43 years (5.20 to 5.67)", "6.10 years",
+        "91.2 % (90.1 to 92.3)", "", "",
     )  # fmt: skip
     assert made["results"].rows[1][0].endswith("ages 21 to 60")
-    assert made["results"].rows[2][4] == "82.0 % of 3,153"
+    assert made["results"].rows[2][5] == "82.0 % of 3,153"
+    assert "95 % bootstrap intervals" in made["results"].note
+    assert "±" not in "".join(table.markdown() for table in made.values())
     assert made["emotion-classes"].rows[0] == ("anger", "4", "75.0 %", "100.0 %")
     assert made["emotion-classes"].rows[1] == ("contempt", "0", "", "never said")
     assert "holds 80.1 %" in made["bands"].note
     assert made["confident"].rows == (
-        ("gender, UTKFace, test", "91.2 %", "80.0 %", "98.0 %", "1.2 %"),
+        ("gender, UTKFace, test", "91.2 % (90.1 to 92.3)", "80.0 %", "98.0 %", "1.2 %"),
     )
-    assert "labelled A is right 5.0 points less often" in made["utkface-groups"].note
+    assert "fitted" not in made["confident"].note
+    assert (
+        "labelled A is right 5.0 points (0.4 to 9.6) less often than that of faces labelled B; "
+        "were all groups read alike, chance alone would show 3.1 points on average, and this much "
+        "in 12.0 % of draws."
+    ) in made["utkface-groups"].note
     assert made["utkface-groups"].rows[0][4] == "90.0 % (80.0 to 95.0)"
     assert made["pipeline"].rows[0][1:] == ("2,454 of 2,456", "5.50 years", "91.0 %")
 
@@ -93,15 +110,19 @@ def test_tables_print_what_was_measured() -> None:
 def test_goals_say_how_far_each_figure_is() -> None:
     rows = {row[0]: row[1:] for row in tables(CARD)["goals"].rows}
     assert rows["UTKFace, age"] == (
-        "5.43 years",
+        "5.43 years (5.20 to 5.67)",
         "missed by 0.53 years",
         "4.90 years",
         "4.20 years",
     )
-    assert rows["UTKFace, gender"] == ("91.2 %", "missed by 2.3 points", "93.5 %", "96.5 %")
+    assert rows["UTKFace, gender"] == (
+        "91.2 % (90.1 to 92.3)", "missed by 2.3 points", "93.5 %", "96.5 %",
+    )  # fmt: skip
     assert rows["UTKFace 21 to 60, gender"][1] == "met; 1.0 points from the aim"
     assert rows["UTKFace 0 to 9, age"][1] == "met; 0.20 years from the aim"
-    assert rows["UTKFace, disparity between races"] == ("5.0 points", "met", "5.0 points", "")
+    assert rows["UTKFace, disparity between races"] == (
+        "5.0 points (0.4 to 9.6)", "met", "5.0 points", "",
+    )  # fmt: skip
     assert "FairFace, gender" not in rows
     better = deepcopy(UTKFACE)
     better["tasks"]["age"]["mae"] = 4.2
@@ -125,8 +146,10 @@ def test_tasks_that_nobody_knows_have_their_columns() -> None:
     own = {"data": "mine", "split": "val", "n": 10, "tasks": {"height": height, "glasses": glasses}}
     made = tables({"mine": own})
     assert list(made) == ["results"]
-    assert made["results"].head[2:] == ("height, mean absolute error", "glasses")
-    assert made["results"].rows == (("mine, validation slice", "10", "7.50 ± 4.00 cm", "75.0 %"),)
+    assert made["results"].head[2::2] == ("height, mean absolute error", "glasses")
+    assert made["results"].rows == (
+        ("mine, validation slice", "10", "7.50 cm", "4.00 cm", "75.0 %"),
+    )
     assert flat(own) == {"height_mae": 7.5, "height_sd": 4.0, "glasses_accuracy": 0.75}
     assert "height_mae                   7.50 cm" in print_text(own)
 
@@ -148,14 +171,18 @@ def test_the_text_has_every_figure() -> None:
     lines = [" ".join(line.split()) for line in text.splitlines()]
     assert lines[0].startswith("utkface test: 2,456 faces, of which this network was trained on 12")
     for line in (
-        "age_mae 5.43 years",
+        "age_mae 5.43 years (5.20 to 5.67)",
+        "age_sd 6.10 years",
+        "sd is the standard deviation of absolute errors: how far they lie apart",
+        "in brackets: 95 % bootstrap intervals over faces",
         "age_coverage 80.10%",
         "gender_selective_accuracy 98.00%",
-        "21 to 60 n 1,700 age 5.00 ± 4.00 years gender 97.0%",
-        "0-9 n 293 age 2.00 ± 3.00 years gender 70.0%",
+        "21 to 60 n 1,700 age 5.00 years, sd 4.00 gender 97.0%",
+        "0-9 n 293 age 2.00 years, sd 3.00 gender 70.0%",
         "age_mae 5.50 years 5.40 years",
         "race A n 90 age MAE 5.00 (4.00 to 6.00) gender 90.0% (80.0% to 95.0%)",
-        "largest disparity in gender accuracy by race: 5.0 points, A the worst, B the best",
+        "largest disparity in gender accuracy by race: 5.0 points (0.4 to 9.6), A the worst, B the "
+        "best; chance alone 3.1, this much in 12.0% of draws",
     ):
         assert line in lines
     assert "whole pictures (2 of 2,456 without a face found)" in text
@@ -183,21 +210,91 @@ def test_pages_are_filled_between_markers() -> None:
     assert once.startswith("before\n<!-- table bands -->\n| age |")
     assert once.endswith("average.\n<!-- end -->\nafter\n")
     assert fill(once, made) == once
-    with pytest.raises(CheckpointError, match="no figures for the table 'nothing'"):
-        fill("<!-- table nothing -->\n<!-- end -->\n", made)
+    # One that a network could have, had it been measured there, is blank.
+    other = "<!-- table fairface-groups -->\nold\n<!-- end -->\n"
+    assert fill(other, made, is_known) == other.replace("old\n", NOT_MEASURED)
+
+
+@pytest.mark.parametrize(
+    ("page", "sentence"),
+    [
+        ("<!-- table nothing -->\n<!-- end -->\n", "No table is named 'nothing'"),
+        ("# A page\n", "has no line '<!-- table NAME -->'"),
+        ("<!-- table bands -->\nold\n", "has no line '<!-- end -->' below it"),
+        ("<!-- table bands -->\n<!-- table goals -->\n<!-- end -->\n", "no line '<!-- end -->'"),
+    ],
+)
+def test_a_page_that_cannot_be_filled_says_why(
+    page: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, good = tmp_path / "page.md", tmp_path / "good.md"
+    path.write_text(page)
+    good.write_text("<!-- table results -->\n<!-- end -->\n")
+    checkpoint = tmp_path / "a.safetensors"
+    checkpoint.write_bytes(b"weights")
+    update_card(checkpoint, "utkface", UTKFACE, sha256(b"weights"))
+    assert main(["card", str(good), str(path), "--checkpoint", str(checkpoint)]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert f"{path} cannot be filled" in error
+    assert path.read_text() == page
+    assert good.read_text().count("\n") == 2  # none is written before all can be
 
 
 def test_a_card_keeps_the_figures_of_other_sets(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     assert load_card(path) == {}
+    path.write_bytes(b"weights")
+    digest = sha256(b"weights")
     (tmp_path / "a.json").write_text(json.dumps({"goals": GOALS, "fairface": {"age_mae": 1.0}}))
-    update_card(path, "utkface", UTKFACE)  # FairFace was measured by 0.1: it is left out
-    update_card(path, "ferplus", FERPLUS)
-    assert load_card(path) == CARD
-    assert json.loads((tmp_path / "a.json").read_text()) == CARD
+    update_card(path, "utkface", UTKFACE, digest)  # FairFace was measured by 0.1: it is left out
+    update_card(path, "ferplus", FERPLUS, digest)
+    assert load_card(path) == load_card(path, digest) == CARD
+    assert json.loads((tmp_path / "a.json").read_text()) == {"weights_sha256": digest, **CARD}
     (tmp_path / "a.json").write_text("[1")
     with pytest.raises(CheckpointError, match="is damaged"):
         load_card(path)
+
+
+def test_figures_of_other_weights_are_nobodys(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(b"weights")
+    (tmp_path / "a.json").write_text(json.dumps({"goals": GOALS}))
+    check_card(path)  # goals are of any weights
+    update_card(path, "utkface", UTKFACE, sha256(b"weights"))
+    check_card(path)
+    path.write_bytes(b"weights, trained on")
+    assert load_card(path) == {"goals": GOALS}
+    assert card_tables(path) == {}
+    with pytest.raises(CheckpointError, match=r"other weights than a\.safetensors, or"):
+        check_card(path)
+    with pytest.raises(CheckpointError, match="has changed while it was measured"):
+        update_card(path, "ferplus", FERPLUS, sha256(b"weights"))
+    update_card(path, "ferplus", FERPLUS, sha256(b"weights, trained on"))
+    assert set(load_card(path)) == {"goals", "ferplus"}  # UTKFace was measured on the others
+    # A card that does not say whose it is, is nobody's.
+    (tmp_path / "a.json").write_text(json.dumps(CARD))
+    assert load_card(path) == {"goals": GOALS}
+
+
+def test_what_was_fitted_on_these_faces_is_told() -> None:
+    made = tables({"fairface": UTKFACE | {"data": "fairface", "split": "val",
+                                          "calibrated_here": True}})  # fmt: skip
+    assert made["confident"].rows[0][0] == (
+        "gender, FairFace, validation slice, fitted on these faces"
+    )
+    assert "fitted on the faces of FairFace, validation slice" in made["confident"].note
+    assert "on the very faces that it was fitted on" in made["bands"].note
+    text = print_text(UTKFACE | {"calibrated_here": True})
+    assert "the calibration was fitted on these faces" in text
+
+
+def test_training_faces_are_called_so() -> None:
+    text = print_text(UTKFACE | {"split": "train", "training_faces": 2456})
+    assert "on which this network was trained" in text.splitlines()[0]
+    assert "training split" in print_text(UTKFACE | {"split": "train"}).splitlines()[0]
+    made = tables({"utkface": UTKFACE | {"split": "train"}})
+    assert made["results"].rows[0][0] == "UTKFace, training faces"
 
 
 ROW = {
@@ -223,6 +320,11 @@ def test_a_history_has_a_row_an_epoch(tmp_path: Path) -> None:
             writer = csv.DictWriter(file, list(ROW))
             writer.writeheader()
             writer.writerow(ROW)
+    # A run on one set has no columns by set, and an epoch may lack a figure.
+    one = {"epoch": "1", "size": "64", "train_total": "6.1", "val_age_mae": "", "seconds": ""}
+    table_of_one = history_table([one, one | {"val_age_mae": "4.0"}])
+    assert table_of_one.head[3] == "validation age MAE"
+    assert [row[3:] for row in table_of_one.rows] == [("", ""), ("4.00", "")]
     made = card_tables(tmp_path / "a.safetensors")
     assert set(made) == {"history", "history-before"}
     assert made["history"].rows == table.rows[:1]

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 
-def evaluate(data: str, root: Path, split: str, out: Path) -> dict[str, Any]:
-    options = ["--data", data, "--root", str(root), "--split", split, "--json", str(out)]
+def evaluate(data: str, root: Path, out: Path) -> dict[str, Any]:
+    options = ["--data", data, "--root", str(root), "--json", str(out)]
     assert main(["evaluate", *options]) == 0
-    figures: dict[str, Any] = json.loads(out.read_text())
+    figures: dict[str, Any] = json.loads(out.read_text())["figures"][data]
     return figures
 
 
 def test_utkface(data_root: Path, tmp_path: Path) -> None:
-    figures = evaluate("utkface", data_root, "test", tmp_path / "figures.json")
+    figures = evaluate("utkface", data_root, tmp_path / "figures.json")
     assert figures["n"] == 2456
     assert list(figures["tasks"]) == ["age", "gender"]
     age, gender = figures["tasks"].values()
@@ -38,7 +38,7 @@ def test_utkface(data_root: Path, tmp_path: Path) -> None:
 
 
 def test_ferplus(data_root: Path, tmp_path: Path) -> None:
-    figures = evaluate("ferplus", data_root, "test", tmp_path / "figures.json")
+    figures = evaluate("ferplus", data_root, tmp_path / "figures.json")
     assert list(figures["tasks"]) == ["emotion"]
     own = figures["tasks"]["emotion"]
     assert (own["n_majority"], own["n_argmax"]) == (3153, 3546)
@@ -49,12 +49,16 @@ def test_ferplus(data_root: Path, tmp_path: Path) -> None:
 
 
 def test_fairface(data_root: Path, tmp_path: Path) -> None:
-    figures = evaluate("fairface", data_root, "val", tmp_path / "figures.json")
+    figures = evaluate("fairface", data_root, tmp_path / "figures.json")
     assert figures["n"] == 1995
     assert figures["tasks"]["gender"]["accuracy"] >= 0.9
     assert figures["tasks"]["age"]["band_accuracy"] >= 0.5
     assert figures["tasks"]["gender"]["calibration_error"] <= 0.02
     assert len([group for group in figures["groups"] if group["by"] == "race"]) == 7
+    assert (figures["split"], figures["calibrated_here"]) == ("val", True)
+    gap = figures["disparities"][0]
+    assert gap["interval"] == pytest.approx([0.042, 0.12], abs=0.01)
+    assert gap["chance"] == pytest.approx(0.044, abs=0.005)
     same_as_the_card("fairface", figures)
 
 
@@ -64,6 +68,10 @@ def same_as_the_card(data: str, figures: dict[str, Any]) -> None:
     assert measured.keys() == card.keys()
     for key, value in measured.items():
         assert card[key] == pytest.approx(value, abs=0.02 if "age_" in key else 0.002), key
+    shown = load_card(default_checkpoint())[data]["tasks"]
+    for name, own in figures["tasks"].items():
+        for key, ends in own["intervals"].items():
+            assert shown[name]["intervals"][key] == pytest.approx(ends, abs=0.02), key
 
 
 def test_solvay_has_28_men_and_marie_curie(analyzer: "Analyzer", examples: Path) -> None:

@@ -89,14 +89,13 @@ def _run(args: Arguments) -> int:
             lines += prediction_rows(prepared, rows.tolist(), answers, info.tasks)
         measured[data] = own
         _print(print_text(own))
+        if args.card:
+            update_card(path, data, own, digest)
     if args.predictions:
         write_rows(args.predictions, lines, fields(info.tasks))
     if args.json:
         record = _record(args, path, info, digest, measured, device)
         write_atomically(args.json, (json.dumps(record, indent=1) + "\n").encode())
-    if args.card:
-        for data, own in measured.items():
-            update_card(path, data, own, digest)
     if args.figure:
         _draw_bands(measured, args.figure)
     return 0

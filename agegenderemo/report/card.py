@@ -38,7 +38,8 @@ def check_card(checkpoint: Path) -> None:
     if set(card) - {GOALS} and card.get(HASH_KEY) != _digest(checkpoint):
         raise CheckpointError(
             f"{checkpoint.with_suffix('.json')} holds figures of other weights than "
-            f"{checkpoint.name}; measure again with 'agegenderemo evaluate --card'."
+            f"{checkpoint.name}, or does not say of which; measure again with "
+            "'agegenderemo evaluate --card'."
         )
 
 

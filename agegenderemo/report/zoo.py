@@ -27,6 +27,7 @@ _PAGE = """\
 Every network that was trained here, on the same test sets. `agegenderemo compare --zoo {folder}`
 prints the tables from the files in that folder; each is what
 `agegenderemo evaluate --data utkface ferplus fairface --latency --json FILE` wrote.
+[Evaluation](evaluation.md) says what the figures are.
 
 <!-- table models -->
 <!-- end -->
