@@ -16,17 +16,19 @@ import torch
 from small_training import FRACTIONS, LOSS_WEIGHTS, OFF, ONE_EPOCH, TINY, changed
 from synthetic import prepared_sets
 
-from agegenderemo.data.dataset import PreparedSet
+from agegenderemo.data.dataset import CropSource, PreparedSet
 from agegenderemo.data.sampler import TrainingSet
+from agegenderemo.data.samples import ImageRef, Sample
 from agegenderemo.data.transforms import Augmentation
 from agegenderemo.errors import AgeGenderEmoError, CheckpointError, DatasetError
 from agegenderemo.evaluation.predict import TorchPredictor
 from agegenderemo.inference.analyzer import Analyzer
 from agegenderemo.models.checkpoint import load_checkpoint, load_state
-from agegenderemo.tasks import DEFAULT_TASKS, EMOTION6, TaskSpec
+from agegenderemo.tasks import AGE, DEFAULT_TASKS, EMOTION6, TaskSpec
 from agegenderemo.training.config import Stage, TrainConfig
 from agegenderemo.training.distributed import DistributedContext
 from agegenderemo.training.fit import History, fit
+from agegenderemo.training.held_out import with_validation
 from agegenderemo.training.losses import LossSettings
 from agegenderemo.training.trainer import Trainer
 from agegenderemo.training.validation import held_out_rows, validate
@@ -232,14 +234,40 @@ def test_what_cannot_be_trained_is_one_sentence(
         fit(changed(TINY, **changes), sets, tmp_path / "run")
 
 
-def test_a_recipe_that_steers_by_validation_wants_such_faces(tmp_path: Path) -> None:
-    folder = prepared_sets(tmp_path / "sets")
+def test_sets_without_a_validation_split_get_one_by_digest(sets: Path, tmp_path: Path) -> None:
+    folder = prepared_sets(tmp_path / "sets", count=200)
     for path in folder.glob("*/samples.jsonl"):
         path.write_text(path.read_text().replace('"val"', '"test"'))
-    with pytest.raises(DatasetError, match="steers by a validation loss"):
-        fit(changed(ONE_EPOCH, keep="best"), folder, tmp_path / "run")
-    fit(ONE_EPOCH, folder, tmp_path / "run")
-    assert not any(key.startswith("val") for key in history_of(tmp_path / "run")[0])
+    said: list[str] = []
+    config = changed(ONE_EPOCH, keep="best", schedule="plateau")
+    info = load_checkpoint(fit(config, folder, tmp_path / "run", say=said.append)).info
+    held = info.provenance["held_out_of_training"]
+    assert set(held) == set(FRACTIONS)
+    assert all(1 <= count <= 25 for count in held.values())
+    assert said[0].startswith(f"No validation split: {held['faces']} of faces, ")
+    trained = info.provenance["training_faces"]
+    assert {name: trained[name] + held[name] for name in held} == dict.fromkeys(held, 160)
+    assert float(history_of(tmp_path / "run")[0]["val_total"]) > 0
+
+    one = PreparedSet.open(folder / "faces")
+    (first,), made = with_validation([one], config)
+    rows = first.rows("val")
+    assert made == {"faces": len(rows)}
+    assert all(int.from_bytes(bytes(first.digest[row]), "big") % 20 == 0 for row in rows)
+    assert not set(rows) & set(first.rows("train"))
+    assert with_validation([first], config)[1] == {}  # a split of its own stays
+
+
+def test_few_faces_are_not_all_held_out() -> None:
+    crops = np.zeros((3, 32, 32, 3), np.uint8)
+    for digest, held in (([20, 40, 60], 1), ([1, 2, 3], 1), ([7, 7, 8], 2), ([9, 9, 9], 0)):
+        digests = np.zeros((3, 20), np.uint8)
+        digests[:, -1] = digest
+        samples = tuple(Sample(ImageRef(Path(), str(i)), "train", {"age": 3.0}) for i in range(3))
+        source = np.full(3, CropSource.DETECTED, np.uint8)
+        one = PreparedSet("few", samples, (AGE,), crops, source, digests)
+        (found,), _ = with_validation([one], TINY)
+        assert len(found.rows("val")) == held, digest
 
 
 def test_a_loss_that_is_no_number_ends_the_run(sets: Path, tmp_path: Path) -> None:
