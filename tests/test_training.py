@@ -1,6 +1,5 @@
 """Training on small synthetic sets: it learns, it is stable, and a stopped run ends the same."""
 
-import csv
 import json
 import os
 import signal
@@ -13,24 +12,30 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import torch
-from small_training import FRACTIONS, LOSS_WEIGHTS, OFF, ONE_EPOCH, TINY, changed
+from small_training import (
+    FRACTIONS,
+    LOSS_WEIGHTS,
+    OFF,
+    ONE_EPOCH,
+    TINY,
+    changed,
+    history_of,
+    open_all,
+    trainer_of,
+)
 from synthetic import prepared_sets
 
-from agegenderemo.data.dataset import CropSource, PreparedSet
-from agegenderemo.data.sampler import TrainingSet
-from agegenderemo.data.samples import ImageRef, Sample
+from agegenderemo.data.dataset import PreparedSet
 from agegenderemo.data.transforms import Augmentation
 from agegenderemo.errors import AgeGenderEmoError, CheckpointError, DatasetError
 from agegenderemo.evaluation.predict import TorchPredictor
 from agegenderemo.inference.analyzer import Analyzer
 from agegenderemo.models.checkpoint import load_checkpoint, load_state
-from agegenderemo.tasks import AGE, DEFAULT_TASKS, EMOTION6, TaskSpec
-from agegenderemo.training.config import Stage, TrainConfig
+from agegenderemo.tasks import DEFAULT_TASKS, EMOTION6, TaskSpec
+from agegenderemo.training.config import Stage
 from agegenderemo.training.distributed import DistributedContext
 from agegenderemo.training.fit import History, fit
-from agegenderemo.training.held_out import with_validation
 from agegenderemo.training.losses import LossSettings
-from agegenderemo.training.trainer import Trainer
 from agegenderemo.training.validation import held_out_rows, validate
 from agegenderemo.types import InputSpec
 
@@ -41,19 +46,6 @@ ALONE = DistributedContext()
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return prepared_sets(tmp_path_factory.mktemp("sets"))
-
-
-def open_all(sets: Path) -> list[PreparedSet]:
-    return [PreparedSet.open(sets / name) for name in FRACTIONS]
-
-
-def trainer_of(config: TrainConfig, sets: Path) -> Trainer:
-    return Trainer(config, TrainingSet.build(open_all(sets), config.specs), ALONE)
-
-
-def history_of(folder: Path) -> list[dict[str, str]]:
-    with (folder / "history.csv").open() as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.mark.slow
@@ -185,34 +177,6 @@ def test_killing_train_py_mid_epoch_and_resuming_gives_the_same_weights(
     assert (killed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
-def test_resuming_another_run_names_the_difference(sets: Path, tmp_path: Path) -> None:
-    fit(TINY, sets, tmp_path / "run", stop_after=1)
-
-    def refused(what: str, config: TrainConfig = TINY, folder: Path = sets, **files: Any) -> None:
-        with pytest.raises(CheckpointError, match=f"trained with other settings: {what}"):
-            fit(config, folder, tmp_path / "run", resume=True, **files)
-
-    digest = "[0-9a-f]{12}"
-    refused("learning_rate was 0.002 there and is 0.5 now", changed(TINY, learning_rate=0.5))
-    refused("loss_weights.age was 0.1 there and is nothing now", changed(TINY, loss_weights={}))
-    other = prepared_sets(tmp_path / "other", count=50)
-    refused(f"data.faces was {digest} there and is {digest} now", folder=other)
-    weights = fit(ONE_EPOCH, sets, tmp_path / "weights")
-    refused(f"begin_with was none there and is {digest} now", weights=[weights])
-    refused("teachers was none there", teachers=[weights])
-
-
-def test_there_must_be_a_state_to_resume(sets: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="nothing to resume"):
-        fit(TINY, sets, tmp_path, resume=True)
-
-
-def test_weights_that_are_gone_are_missed(sets: Path, tmp_path: Path) -> None:
-    fit(ONE_EPOCH, sets, tmp_path).unlink()
-    with pytest.raises(CheckpointError, match=r"its model\.safetensors is gone"):
-        fit(ONE_EPOCH, sets, tmp_path, resume=True)
-
-
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
@@ -221,6 +185,10 @@ def test_weights_that_are_gone_are_missed(sets: Path, tmp_path: Path) -> None:
         ({"epoch_fractions": {"nowhere": 1.0}}, DatasetError, "prepare"),
         ({"online_distillation": True}, AgeGenderEmoError, "wants a checkpoint among the teachers"),
         ({"model": "nonesuch"}, AgeGenderEmoError, "Unknown model"),
+        ({"model_options": {"neck": "x"}}, AgeGenderEmoError, "names 'neck'; tiny has no options"),
+        ({"race_weights": {"Asain": 9}}, AgeGenderEmoError, "'Asain', but .*are: Black, White"),
+        ({"race_weights": {"moods/Black": 9, "moods/x": 9}}, AgeGenderEmoError, "'moods/x', but"),
+        ({"tasks": ("smile",)}, DatasetError, "No training face has a label of smile"),
     ],
 )
 def test_what_cannot_be_trained_is_one_sentence(
@@ -232,42 +200,6 @@ def test_what_cannot_be_trained_is_one_sentence(
 ) -> None:
     with pytest.raises(error, match=message):
         fit(changed(TINY, **changes), sets, tmp_path / "run")
-
-
-def test_sets_without_a_validation_split_get_one_by_digest(sets: Path, tmp_path: Path) -> None:
-    folder = prepared_sets(tmp_path / "sets", count=200)
-    for path in folder.glob("*/samples.jsonl"):
-        path.write_text(path.read_text().replace('"val"', '"test"'))
-    said: list[str] = []
-    config = changed(ONE_EPOCH, keep="best", schedule="plateau")
-    info = load_checkpoint(fit(config, folder, tmp_path / "run", say=said.append)).info
-    held = info.provenance["held_out_of_training"]
-    assert set(held) == set(FRACTIONS)
-    assert all(1 <= count <= 25 for count in held.values())
-    assert said[0].startswith(f"No validation split: {held['faces']} of faces, ")
-    trained = info.provenance["training_faces"]
-    assert {name: trained[name] + held[name] for name in held} == dict.fromkeys(held, 160)
-    assert float(history_of(tmp_path / "run")[0]["val_total"]) > 0
-
-    one = PreparedSet.open(folder / "faces")
-    (first,), made = with_validation([one], config)
-    rows = first.rows("val")
-    assert made == {"faces": len(rows)}
-    assert all(int.from_bytes(bytes(first.digest[row]), "big") % 20 == 0 for row in rows)
-    assert not set(rows) & set(first.rows("train"))
-    assert with_validation([first], config)[1] == {}  # a split of its own stays
-
-
-def test_few_faces_are_not_all_held_out() -> None:
-    crops = np.zeros((3, 32, 32, 3), np.uint8)
-    for digest, held in (([20, 40, 60], 1), ([1, 2, 3], 1), ([7, 7, 8], 2), ([9, 9, 9], 0)):
-        digests = np.zeros((3, 20), np.uint8)
-        digests[:, -1] = digest
-        samples = tuple(Sample(ImageRef(Path(), str(i)), "train", {"age": 3.0}) for i in range(3))
-        source = np.full(3, CropSource.DETECTED, np.uint8)
-        one = PreparedSet("few", samples, (AGE,), crops, source, digests)
-        (found,), _ = with_validation([one], TINY)
-        assert len(found.rows("val")) == held, digest
 
 
 def test_a_loss_that_is_no_number_ends_the_run(sets: Path, tmp_path: Path) -> None:
