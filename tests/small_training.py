@@ -1,6 +1,7 @@
 """What the tests of training share: a configuration for the smallest network, sets with pictures,
 and weights of no use in the public face network's format."""
 
+import csv
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ from synthetic import prepared_sets
 from torch import nn
 
 from agegenderemo.data.dataset import PreparedSet, sample_to_json
+from agegenderemo.data.sampler import TrainingSet
 from agegenderemo.data.samples import ImageRef
 from agegenderemo.data.transforms import Augmentation
 from agegenderemo.models.mobilenet_v1_face import MobileNetV1Face
 from agegenderemo.training.config import DistillationWeights, Stage, TrainConfig
+from agegenderemo.training.distributed import DistributedContext
+from agegenderemo.training.trainer import Trainer
 
 FRACTIONS = {"faces": 1.0, "moods": 1.0, "bands": 1.0}
 OFF = Augmentation(*[0.0] * len(dataclasses.fields(Augmentation)))
@@ -37,6 +41,22 @@ ONE_EPOCH = dataclasses.replace(TINY, stages=(Stage(32, 1),))
 def changed(config: TrainConfig, **changes: Any) -> TrainConfig:
     """The configuration with other values."""
     return dataclasses.replace(config, **changes)
+
+
+def open_all(sets: Path) -> list[PreparedSet]:
+    """The synthetic sets of a folder."""
+    return [PreparedSet.open(sets / name) for name in FRACTIONS]
+
+
+def trainer_of(config: TrainConfig, sets: Path) -> Trainer:
+    """A trainer alone with the synthetic sets."""
+    return Trainer(config, TrainingSet.build(open_all(sets), config.specs), DistributedContext())
+
+
+def history_of(folder: Path) -> list[dict[str, str]]:
+    """The lines of a run's history."""
+    with (folder / "history.csv").open() as file:
+        return list(csv.DictReader(file))
 
 
 def sets_with_pictures(root: Path, count: int = 20) -> Path:

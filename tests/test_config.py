@@ -10,6 +10,8 @@ from agegenderemo.data.transforms import Augmentation
 from agegenderemo.errors import AgeGenderEmoError
 from agegenderemo.tasks import AGE, DEFAULT_TASKS, EMOTION6
 from agegenderemo.training.config import DistillationWeights, Stage, TrainConfig, with_settings
+from agegenderemo.training.ranges import SETTINGS
+from agegenderemo.training.values import names_of
 
 GLASSES: dict[str, Any] = {"name": "glasses", "kind": "binary", "classes": ["without", "with"]}
 
@@ -45,23 +47,32 @@ def test_settings_override_a_configuration() -> None:
         ("batch=many", "batch must be a whole number, not 'many'"),
         ("batch=1.5", "batch must be a whole number"),
         ("batch=true", "batch must be a whole number"),
-        ("batch=0", "batch must be above zero"),
+        ("batch=0", "batch must be from 1 to 65536, not 0"),
         ("drop_copies=1", "drop_copies must be true or false"),
         ("ema=high", "ema must be a number"),
-        ("ema=1", "ema must be below 1"),
-        ("clip=NaN", "clip must be above zero"),
-        ("learning_rate=-1", "learning_rate cannot be below zero"),
-        ("learning_rate=Infinity", "learning_rate cannot be"),
-        ("loss_weights.age=-1", "loss_weights cannot be below zero"),
+        ("ema=1", "ema must be from 0 to below 1, not 1"),
+        ("ema=2", "ema must be from 0 to below 1, not 2"),
+        ("clip=NaN", "clip must be above 0, not nan"),
+        ("learning_rate=-1", "learning_rate must be 0 or more, not -1"),
+        ("learning_rate=Infinity", "learning_rate must be 0 or more, not inf"),
+        ("weight_decay=" + "9" * 400, "weight_decay must be a number"),
+        ("loss_weights.age=-1", r"loss_weights\.age must be from 0 to 1000000, not -1"),
+        ("augmentation.blur=1.5", r"augmentation\.blur must be from 0 to 1, not 1\.5"),
+        ("dropout_scale=2", "dropout_scale must be from 0 to below 2"),
+        ("seed=-1", "seed must be from 0 to 2147483647, not -1"),
+        ("epoch_fractions={}", "epoch_fractions must draw faces of one set at least"),
+        ('epoch_fractions={"a":0}', "epoch_fractions must draw faces of one set"),
+        ('race_weights={"Black":-1}', r"race_weights\.Black must be from 0 to 100, not -1"),
+        ('probe_start={"age":[35,0]}', r"probe_start\.age must be .* a spread above 0"),
         ("loss_weights.age=much", r"loss_weights\.age must be a number"),
         ("loss_weights.agee=1", "loss_weights names 'agee', but the tasks are age, gender"),
         ("distillation.tasks.hats=1", "distillation.tasks names 'hats'"),
         ("optimiser=sdg", "optimiser must be one of adamw, adam, muon, sgd, not 'sdg'"),
-        ("momentum=1", "momentum must be from 0 to below 1"),
+        ("momentum=1", "momentum must be from 0 to below 1, not 1.0"),
         ("regression_loss.age=l3", r"regression_loss\.age must be one of l1, mse"),
         ("stages=[[8]]", "stages must be a mapping of size, epochs, or a list of them"),
-        ("stages=[[8,1]]", "stages must have 32 to 1024 pixels"),
-        ("stages=[[32,0]]", "stages must have .* an epoch"),
+        ("stages=[[8,1]]", r"stages\.size must be from 32 to 1024, not 8"),
+        ("stages=[[32,0]]", r"stages\.epochs must be from 1 to 10000, not 0"),
         ('stages=[["32",1]]', r"stages\.size must be a whole number"),
         ("stages=[]", "stages must be a list, and not empty"),
         ("stages=3", "stages must be a list"),
@@ -76,6 +87,21 @@ def test_what_cannot_be_is_one_sentence(setting: str, message: str) -> None:
     with pytest.raises(AgeGenderEmoError, match=message) as caught:
         with_settings(TINY, [setting])
     assert str(caught.value).count("\n") == 0
+
+
+def test_every_setting_has_a_purpose_and_every_number_a_range() -> None:
+    parts = {"stages.size": int, "stages.epochs": int}
+    assert set(SETTINGS) == {*(n.removesuffix(".NAME") for n in names_of(TrainConfig)), *parts}
+    for name, value in TINY.to_dict().items():
+        if type(value) in (int, float):
+            assert SETTINGS[name].words, name
+    for one in SETTINGS.values():
+        assert one.purpose
+
+
+def test_a_setting_of_a_part_that_is_no_mapping_is_one_sentence() -> None:
+    with pytest.raises(AgeGenderEmoError, match="augmentation must be a mapping"):
+        with_settings(TINY, ["augmentation=3", "augmentation.blur=1"])
 
 
 def test_a_saved_configuration_comes_back() -> None:

@@ -142,14 +142,34 @@ def test_a_cache_goes_on_where_it_was_and_another_set_has_its_own(
     store.flush()
     both = ask(faces, [4, 3, 5])
     assert both[:2].tolist() == [first[1].item(), 77]
-    half = dataclasses.replace(
-        faces,
-        samples=faces.samples[:15],
-        crops=faces.crops[:15],
-        source=faces.source[:15],
-        digest=faces.digest[:15],
+    # As many faces, framed otherwise, or as many others.
+    others = (
+        dataclasses.replace(faces, crops=255 - faces.crops),
+        dataclasses.replace(faces, digest=faces.digest[::-1].copy()),
     )
-    assert ask(half, [3]).item() == first[0].item()
+    for other in others:
+        fresh = ask(other, [3, 4])
+        assert 77 not in fresh
+    assert not torch.equal(ask(others[0], [3, 4]), first)
+    assert ask(faces, [3]).item() == 77
+    assert len(list(tmp_path.glob("predictions-*.npy"))) == 3
+
+
+def test_embeddings_are_of_these_pictures_and_these_weights(
+    sets: Path, public: Path, tmp_path: Path
+) -> None:
+    faces = PreparedSet.open(sets / "faces")
+    rows = np.array([0])
+    cached_embeddings(faces, tmp_path, rows, public)
+    (cache,) = tmp_path.glob("embeddings-*.npy")
+    np.load(cache, "r+")[0] = 77
+    anew = dataclasses.replace(faces, digest=faces.digest[::-1].copy())
+    assert cached_embeddings(faces, tmp_path, rows, public)[0, 0] == 77
+    assert cached_embeddings(anew, tmp_path, rows, public)[0, 0] != 77
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(public.read_bytes() + b" ")
+    with pytest.raises(CheckpointError):  # not the old numbers of another file
+        cached_embeddings(faces, tmp_path, rows, other)
 
 
 def test_the_public_network_sees_the_picture_and_not_the_crop(

@@ -1,6 +1,5 @@
 """Training on small synthetic sets: it learns, it is stable, and a stopped run ends the same."""
 
-import csv
 import json
 import os
 import signal
@@ -13,22 +12,30 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import torch
-from small_training import FRACTIONS, LOSS_WEIGHTS, OFF, ONE_EPOCH, TINY, changed
+from small_training import (
+    FRACTIONS,
+    LOSS_WEIGHTS,
+    OFF,
+    ONE_EPOCH,
+    TINY,
+    changed,
+    history_of,
+    open_all,
+    trainer_of,
+)
 from synthetic import prepared_sets
 
 from agegenderemo.data.dataset import PreparedSet
-from agegenderemo.data.sampler import TrainingSet
 from agegenderemo.data.transforms import Augmentation
 from agegenderemo.errors import AgeGenderEmoError, CheckpointError, DatasetError
 from agegenderemo.evaluation.predict import TorchPredictor
 from agegenderemo.inference.analyzer import Analyzer
 from agegenderemo.models.checkpoint import load_checkpoint, load_state
 from agegenderemo.tasks import DEFAULT_TASKS, EMOTION6, TaskSpec
-from agegenderemo.training.config import Stage, TrainConfig
+from agegenderemo.training.config import Stage
 from agegenderemo.training.distributed import DistributedContext
 from agegenderemo.training.fit import History, fit
 from agegenderemo.training.losses import LossSettings
-from agegenderemo.training.trainer import Trainer
 from agegenderemo.training.validation import held_out_rows, validate
 from agegenderemo.types import InputSpec
 
@@ -39,19 +46,6 @@ ALONE = DistributedContext()
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return prepared_sets(tmp_path_factory.mktemp("sets"))
-
-
-def open_all(sets: Path) -> list[PreparedSet]:
-    return [PreparedSet.open(sets / name) for name in FRACTIONS]
-
-
-def trainer_of(config: TrainConfig, sets: Path) -> Trainer:
-    return Trainer(config, TrainingSet.build(open_all(sets), config.specs), ALONE)
-
-
-def history_of(folder: Path) -> list[dict[str, str]]:
-    with (folder / "history.csv").open() as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.mark.slow
@@ -183,34 +177,6 @@ def test_killing_train_py_mid_epoch_and_resuming_gives_the_same_weights(
     assert (killed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
-def test_resuming_another_run_names_the_difference(sets: Path, tmp_path: Path) -> None:
-    fit(TINY, sets, tmp_path / "run", stop_after=1)
-
-    def refused(what: str, config: TrainConfig = TINY, folder: Path = sets, **files: Any) -> None:
-        with pytest.raises(CheckpointError, match=f"trained with other settings: {what}"):
-            fit(config, folder, tmp_path / "run", resume=True, **files)
-
-    digest = "[0-9a-f]{12}"
-    refused("learning_rate was 0.002 there and is 0.5 now", changed(TINY, learning_rate=0.5))
-    refused("loss_weights.age was 0.1 there and is nothing now", changed(TINY, loss_weights={}))
-    other = prepared_sets(tmp_path / "other", count=50)
-    refused(f"data.faces was {digest} there and is {digest} now", folder=other)
-    weights = fit(ONE_EPOCH, sets, tmp_path / "weights")
-    refused(f"begin_with was none there and is {digest} now", weights=[weights])
-    refused("teachers was none there", teachers=[weights])
-
-
-def test_there_must_be_a_state_to_resume(sets: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="nothing to resume"):
-        fit(TINY, sets, tmp_path, resume=True)
-
-
-def test_weights_that_are_gone_are_missed(sets: Path, tmp_path: Path) -> None:
-    fit(ONE_EPOCH, sets, tmp_path).unlink()
-    with pytest.raises(CheckpointError, match=r"its model\.safetensors is gone"):
-        fit(ONE_EPOCH, sets, tmp_path, resume=True)
-
-
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
@@ -219,6 +185,10 @@ def test_weights_that_are_gone_are_missed(sets: Path, tmp_path: Path) -> None:
         ({"epoch_fractions": {"nowhere": 1.0}}, DatasetError, "prepare"),
         ({"online_distillation": True}, AgeGenderEmoError, "wants a checkpoint among the teachers"),
         ({"model": "nonesuch"}, AgeGenderEmoError, "Unknown model"),
+        ({"model_options": {"neck": "x"}}, AgeGenderEmoError, "names 'neck'; tiny has no options"),
+        ({"race_weights": {"Asain": 9}}, AgeGenderEmoError, "'Asain', but .*are: Black, White"),
+        ({"race_weights": {"moods/Black": 9, "moods/x": 9}}, AgeGenderEmoError, "'moods/x', but"),
+        ({"tasks": ("smile",)}, DatasetError, "No training face has a label of smile"),
     ],
 )
 def test_what_cannot_be_trained_is_one_sentence(
@@ -230,16 +200,6 @@ def test_what_cannot_be_trained_is_one_sentence(
 ) -> None:
     with pytest.raises(error, match=message):
         fit(changed(TINY, **changes), sets, tmp_path / "run")
-
-
-def test_a_recipe_that_steers_by_validation_wants_such_faces(tmp_path: Path) -> None:
-    folder = prepared_sets(tmp_path / "sets")
-    for path in folder.glob("*/samples.jsonl"):
-        path.write_text(path.read_text().replace('"val"', '"test"'))
-    with pytest.raises(DatasetError, match="steers by a validation loss"):
-        fit(changed(ONE_EPOCH, keep="best"), folder, tmp_path / "run")
-    fit(ONE_EPOCH, folder, tmp_path / "run")
-    assert not any(key.startswith("val") for key in history_of(tmp_path / "run")[0])
 
 
 def test_a_loss_that_is_no_number_ends_the_run(sets: Path, tmp_path: Path) -> None:

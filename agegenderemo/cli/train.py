@@ -1,6 +1,8 @@
 """``agegenderemo train``, and ``train.py``: a recipe, step by step."""
 
 import argparse
+import shlex
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +14,7 @@ from agegenderemo.errors import AgeGenderEmoError
 
 if TYPE_CHECKING:
     from agegenderemo.training.distributed import DistributedContext
-    from agegenderemo.training.recipes import Step
+    from agegenderemo.training.recipes import Recipe, Step
     from agegenderemo.types import Template
 
 _DEFAULT = "quick"
@@ -20,14 +22,17 @@ _DEFAULT = "quick"
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--recipe",
-        metavar="NAME",
-        help=f"default: that of --data, or {_DEFAULT}; an unknown name lists the known",
+        "--recipe", metavar="NAME", help=f"default: that of --data, or {_DEFAULT}; listed below"
     )
     parser.add_argument("--prepared", type=Path, metavar="DIR", help="folder of prepared sets")
     parser.add_argument("--data", choices=("ffhq",), help="prepare this set first, from:")
     add_ffhq_parts(parser)
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: runs/RECIPE")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="default: runs/RECIPE, with --set a folder of its own beside that",
+    )
     parser.add_argument(
         "--teacher",
         type=Path,
@@ -45,40 +50,123 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="change every step of the recipe; may stand several times",
+        help="change every step of the recipe; may stand several times; settings are listed below",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with a run, and refuse to begin one; the same command goes on without it too",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="remove the run in --out, and begin anew"
+    )
+    parser.add_argument(
+        "--continue",
+        dest="more",
+        type=_one_or_more,
+        default=0,
+        metavar="N",
+        help="train the last step of a finished run for N more epochs",
+    )
+    parser.add_argument(
+        "--seeds",
+        type=_one_or_more,
+        metavar="N",
+        help="train N times, a seed and a folder each, and print means and deviations",
     )
     parser.add_argument(
         "--tensorboard", action="store_true", help="log to a folder tensorboard of each step too"
     )
+    plain = parser.print_help
+
+    def print_help(file: Any = None) -> None:
+        plain(file)
+        print(f"\n{_listing()}", file=file)
+
+    parser.print_help = print_help  # type: ignore[method-assign]
+
+
+def _listing() -> str:
+    """Recipes and settings. They wait until help is asked for: they need more packages."""
+    try:
+        from agegenderemo.training.listing import listing
+    except ModuleNotFoundError:
+        return "Recipes and settings are listed where 'agegenderemo[train]' is installed."
+    return listing()
+
+
+def _one_or_more(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"it must be a whole number from 1, not {text!r}")
+    return number
 
 
 def _run(args: Arguments) -> int:
-    from agegenderemo.training import chain
+    from agegenderemo.training import chain, seeds
     from agegenderemo.training.distributed import join
     from agegenderemo.training.recipes import get_recipe
 
     name = args.recipe or args.data or _DEFAULT
-    recipe = get_recipe(name).with_settings(args.set)
+    plain = get_recipe(name)
+    recipe = plain.with_settings(args.set)
     if not args.data and not args.prepared:
         raise AgeGenderEmoError("Give --prepared with the folder of prepared sets, or --data ffhq.")
-    out = args.out or Path("runs") / name
+    again = chain.Again(args.resume, args.overwrite, args.more)
+    out = args.out or Path("runs") / chain.folder_name(plain, recipe)
     prepared = args.prepared or out / "prepared"
     watch = _watcher(_writer() if args.tensorboard else None)
     with join() as context:
         if args.data:
             _prepare_ffhq(args, out, prepared, recipe.steps[0].config.template, context)
-        weights = chain.run(
-            recipe,
-            prepared,
-            out,
-            face_descriptor=args.teacher,
-            weights=args.weights,
-            context=context,
-            watch=watch,
-        )
+
+        def train(recipe: "Recipe", out: Path) -> Path:
+            return chain.run(
+                recipe, prepared, out, face_descriptor=args.teacher, weights=args.weights,
+                context=context, watch=watch, again=again, say=_say,
+            )  # fmt: skip
+
+        if args.seeds:
+            summary = seeds.run(recipe, out, args.seeds, train)
+            if context.is_main:
+                print(summary)
+            return 0
+        weights = train(recipe, out)
         if context.is_main:
-            print(f"Weights: {weights}; the history of each step lies beside its own.")
+            print(next_steps(weights, prepared))
     return 0
+
+
+def _say(text: str) -> None:
+    from tqdm import tqdm
+
+    tqdm.write(text, file=sys.stderr)  # print would break a bar that is being drawn
+
+
+def next_steps(weights: Path, prepared: Path) -> str:
+    """Where the weights are, and the commands that lead from them to figures and a page."""
+    from agegenderemo.data.dataset import PreparedSet
+    from agegenderemo.data.readers import READERS
+    from agegenderemo.models.checkpoint import load_checkpoint
+
+    command = "agegenderemo" if shutil.which("agegenderemo") else "python -m agegenderemo"
+    checkpoint, folder = shlex.quote(str(weights)), shlex.quote(str(prepared))
+    lines = [
+        f"Weights: {weights}; the history of each step lies beside its own. Next:",
+        f"  {command} calibrate --prepared {folder} --checkpoint {checkpoint}",
+    ]
+    for name in load_checkpoint(weights).info.recipe["epoch_fractions"]:
+        if name in READERS:
+            held = PreparedSet.open(prepared / name)
+            split = next((s for s in ("test", "val") if len(held.rows(s))), "train")
+            lines.append(
+                f"  {command} evaluate --data {name} --root {folder} --split {split} "
+                f"--checkpoint {checkpoint}"
+            )
+    return "\n".join([*lines, f"  python app.py --checkpoint {checkpoint}"])
 
 
 def _prepare_ffhq(

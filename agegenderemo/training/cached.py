@@ -1,7 +1,8 @@
 """What frozen networks say of stored faces, computed once and kept beside the crops.
 
 A cache is written as it grows: a killed run goes on where it was. Numbers are kept in half
-precision, three digits. Its name holds the digest of the weights.
+precision, three digits. Its name holds the digest of the weights and that of what they read, so
+that neither other weights nor a set prepared anew are given the old answers.
 """
 
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from agegenderemo.models.checkpoint import Checkpoint
 from agegenderemo.models.mobilenet_v1_face import PUBLIC_INPUT, MobileNetV1Face
 from agegenderemo.tasks import value_of
 from agegenderemo.training.distributed import DistributedContext, has_bfloat16
+from agegenderemo.training.settings import crops_digest
 from agegenderemo.types import RGBImage
 
 _BORDER = 0.08  # of the side, added on every side
@@ -68,7 +70,8 @@ def cached_embeddings(
 
         return embed
 
-    name = f"embeddings-{sha256(path.read_bytes())[:_DIGITS]}"
+    # Pictures, whatever crops were cut of them.
+    name = f"embeddings-{_digits(path.read_bytes())}-{_digits(prepared.digest.tobytes())}"
     return _cached(name, MobileNetV1Face.num_features, start, prepared, folder, rows, context)
 
 
@@ -107,7 +110,8 @@ def cached_predictions(
 
         return predict
 
-    name = f"predictions-{sha256(path.read_bytes())[:_DIGITS]}"
+    read = prepared.digest.tobytes() + crops_digest(prepared).encode()
+    name = f"predictions-{_digits(path.read_bytes())}-{_digits(read)}"
     widths = [spec.outputs for spec in specs]
     whole = _cached(name, sum(widths), start, prepared, folder, rows, context)
     columns = whole.split(widths, dim=1)
@@ -115,6 +119,10 @@ def cached_predictions(
         spec.name: own if spec.outputs > 1 else own.squeeze(1)
         for spec, own in zip(specs, columns, strict=True)
     }
+
+
+def _digits(data: bytes) -> str:
+    return sha256(data)[:_DIGITS]
 
 
 def _cached(
@@ -145,7 +153,7 @@ def _cached(
             range(0, len(todo), _BATCH),
             desc=f"{prepared.name}: asking the teacher",
             unit="batch",
-            disable=not context.is_main,
+            disable=None if context.is_main else True,
         ):
             batch = todo[begin : begin + _BATCH]
             with torch.inference_mode():
@@ -158,7 +166,7 @@ def _cached(
 
 
 def _is_whole(cache: Path, shape: tuple[int, int]) -> bool:
-    """Whether there is a cache for this many samples: a set may have been prepared anew."""
+    """Whether the cache is there, and not damaged."""
     try:
         return bool(np.load(cache, "r").shape == shape)
     except (OSError, EOFError, ValueError):

@@ -8,6 +8,7 @@ at every step for the face as it was changed (`agegenderemo.training.teachers.Te
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ from agegenderemo.training.distributed import DistributedContext, use_bfloat16
 from agegenderemo.training.losses import error, kl_divergence, masked_mean, weighted_sum
 from agegenderemo.training.probe import probe_targets
 from agegenderemo.training.soft_targets import SoftTargets, Values, ensemble, in_vocabulary
-from agegenderemo.training.teachers import TeacherEnsemble, Teachers, load_teachers
+from agegenderemo.training.teachers import TeacherEnsemble, Teachers
 
 
 class Batch(NamedTuple):
@@ -157,21 +158,19 @@ def build_distillation(
     config: TrainConfig,
     training: TrainingSet,
     prepared: Path,
-    paths: Sequence[Path],
+    teachers: Teachers,
     context: DistributedContext,
 ) -> Distillation | None:
-    """What the teachers at ``paths`` say of the training faces, computed once or read from beside
-    the crops; None without teachers.
+    """What the teachers say of the training faces, computed once or read from beside the crops;
+    None without teachers.
 
-    Raises CheckpointError for a teacher that cannot be used, AgeGenderEmoError for a configuration
-    that does not go with them.
+    Raises AgeGenderEmoError for a configuration that does not go with them.
     """
-    teachers = load_teachers(paths, config.specs, config.template)
     if config.online_distillation and not teachers.checkpoints:
         raise AgeGenderEmoError(
             "online_distillation wants a checkpoint among the teachers, to read the faces."
         )
-    if not paths:
+    if not teachers.checkpoints and teachers.public is None:
         return None
     specs = config.specs
     online = None
@@ -195,7 +194,7 @@ def build_distillation(
         soft = context.broadcast(soft)
     return Distillation(
         specs,
-        config.distillation,
+        replace(config.distillation, tasks=config.distilled_weights),
         soft._replace(values=ensemble(soft.values, stored, specs)),
         online,
     )

@@ -20,12 +20,9 @@ _ADAMW_LENGTH = 0.2  # root mean square of a typical step of AdamW at rate 1 (Li
 
 def kernels_of(model: nn.Module) -> list[Tensor]:
     """The kernels that Muon suits: of convolutions over more channels than a picture has, so
-    neither the first of a network nor depthwise ones."""
-    return [
-        module.weight
-        for module in model.modules()
-        if isinstance(module, nn.Conv2d) and module.weight.shape[1] > 3
-    ]
+    neither the first of a network nor depthwise ones; and not those that are frozen."""
+    kernels = (module.weight for module in model.modules() if isinstance(module, nn.Conv2d))
+    return [kernel for kernel in kernels if kernel.shape[1] > 3 and kernel.requires_grad]
 
 
 class Muon(torch.optim.Optimizer):
@@ -81,7 +78,7 @@ def newton_schulz(matrix: Tensor) -> Tensor:
 def parameter_groups(
     net: MultiTaskNet, parameters: Sequence[Tensor], config: TrainConfig
 ) -> list[dict[str, Any]]:
-    """Groups for all optimisers but Muon: matrices and kernels, norms and biases, outputs of regressions.
+    """Groups for all but Muon: matrices and kernels, norms and biases, outputs of regressions.
 
     ``parameters`` are those of the net and of whatever is trained beside it. ``scale`` is what the
     learning rate of a group is multiplied by.

@@ -104,7 +104,7 @@ def _answers(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     # An error of half a spread counts as much as a task of classes.
     settings = LossSettings({name: 2 / spread for name, (_, spread) in start.items()})
-    for _ in tqdm(range(epochs), desc="teaching the probe", unit="epoch"):
+    for _ in tqdm(range(epochs), desc="teaching the probe", unit="epoch", disable=None):
         for batch in rows[torch.randperm(len(rows))].split(_BATCH):
             loss = multitask_loss(probe(x[batch]), targets.take(batch), settings).total
             optimiser.zero_grad()

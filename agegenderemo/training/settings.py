@@ -1,6 +1,6 @@
-"""What the result of a run depends on, as plain JSON types: its configuration, and the digests of
-the data, the first weights and the teachers. A run is resumed, or a step skipped, only where all of
-it is as it was."""
+"""What the result of a run depends on, as plain JSON types: its configuration, the number of
+processes, and the digests of the data, the first weights and the teachers. A run is resumed, or a
+step skipped, only where all of it is as it was."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,12 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from agegenderemo.data.dataset import PreparedSet
-from agegenderemo.errors import CheckpointError, DatasetError
+from agegenderemo.errors import AgeGenderEmoError, CheckpointError, DatasetError
 from agegenderemo.files import sha256
 from agegenderemo.training.config import TrainConfig
 
-DIGESTS = ("data", "begin_with", "teachers")
-"""What stands in the settings beside the configuration."""
+WAYS_ON = (
+    "go on with it as it was started by --resume, keep it and choose another folder by --out, or "
+    "remove it by --overwrite"
+)
+
+CONTINUED = "continued"
+"""In the settings of a run that was made longer: how many epochs it had, and how many were added,
+each time. It is not compared."""
 
 _DIGITS = 12  # of a digest, where people read it
 
@@ -21,7 +27,8 @@ _DIGITS = 12  # of a digest, where people read it
 def open_sets(config: TrainConfig, prepared: Path) -> tuple[PreparedSet, ...]:
     """The sets of a recipe, from a folder that holds one folder a set.
 
-    Raises DatasetError where one is missing or its crops were cut by another template.
+    Raises DatasetError where one is missing or its crops were cut by another template, and
+    AgeGenderEmoError for a weight of a race label that none of them has.
     """
     sets = tuple(PreparedSet.open(prepared / name) for name in config.epoch_fractions)
     for one in sets:
@@ -38,13 +45,17 @@ def run_settings(
     sets: Sequence[PreparedSet],
     weights: Sequence[Path],
     teachers: Sequence[Path],
+    processes: int = 1,
 ) -> dict[str, Any]:
-    """The configuration, and with it SHA-256 digests of what else the run depends on.
+    """The configuration, and with it what else the run depends on: the number of processes, and
+    SHA-256 digests.
 
     Raises CheckpointError for a file that is missing.
     """
     return config.to_dict() | {
+        "processes": processes,
         "data": {one.name: _digest_of_set(one) for one in sets},
+        "crops": {one.name: crops_digest(one) for one in sets},
         "begin_with": [_digest_of_file(path) for path in weights],
         "teachers": [_digest_of_file(path) for path in teachers],
     }
@@ -56,14 +67,25 @@ def settings_digest(settings: Mapping[str, Any]) -> str:
 
 
 def check_same(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Raises CheckpointError, which names the first difference, where a run that is in ``folder``
-    depended on something else."""
-    found = _difference(before, now)
+    """Raises CheckpointError, which names the first difference and the ways on, where a run that is
+    in ``folder`` depended on something else."""
+    found = _difference(_completed(before, now), dict(now))
     if found is not None:
         raise CheckpointError(
-            f"{folder} was trained with other settings: {found}; put that back, or choose another "
-            "--out."
+            f"{folder} was trained with other settings: {found}; put that back, or {WAYS_ON}."
         )
+
+
+def _completed(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a run that an earlier version may have begun: what it did not know of was as it
+    is by itself."""
+    own = set(TrainConfig().to_dict())
+    whole = {**before, CONTINUED: now.get(CONTINUED)}
+    try:
+        config = TrainConfig.from_dict({k: v for k, v in before.items() if k in own})
+    except AgeGenderEmoError:  # it could not be begun today; the difference says why
+        return whole
+    return {**now, **whole, **config.to_dict()}
 
 
 def _difference(before: Any, now: Any, name: str = "") -> str | None:
@@ -75,6 +97,7 @@ def _difference(before: Any, now: Any, name: str = "") -> str | None:
             found = _difference(before.get(key), now.get(key), inner)
             if found is not None:
                 return found
+        return None
     return f"{name} was {_short(before)} there and is {_short(now)} now"
 
 
@@ -99,3 +122,9 @@ def _digest_of_set(one: PreparedSet) -> str:
     """Of the images and what is known of them, wherever they lie."""
     known = [[s.split, dict(s.labels), s.votes, s.race] for s in one.samples]
     return sha256(one.digest.tobytes() + one.source.tobytes() + json.dumps(known).encode())
+
+
+def crops_digest(one: PreparedSet) -> str:
+    """Of how faces were cut: a line of pixels through the middle of each, for all of them are
+    gigabytes."""
+    return sha256(one.crops[:, one.crops.shape[1] // 2].tobytes())

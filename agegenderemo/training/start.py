@@ -1,5 +1,6 @@
 """What a network begins with: checkpoints, published weights, and the mean of the labels."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -7,11 +8,43 @@ import torch
 from torch import Tensor
 
 from agegenderemo.data.targets import RegressionTarget, Targets
-from agegenderemo.errors import CheckpointError
+from agegenderemo.errors import AgeGenderEmoError, CheckpointError
 from agegenderemo.models.checkpoint import Checkpoint, is_checkpoint, load_checkpoint
 from agegenderemo.models.heads import MultiTaskNet, set_regression_start
-from agegenderemo.models.registry import get_spec
+from agegenderemo.models.registry import create_model, get_spec
 from agegenderemo.training.config import TrainConfig
+
+
+def check_model(config: TrainConfig) -> None:
+    """Raises AgeGenderEmoError for a network that is not known, or an option that its family does
+    not have."""
+    known = inspect.signature(get_spec(config.model).build).parameters
+    options = [name for name in known if name not in ("tasks", "dropout_scale")]
+    for name in config.model_options:
+        if name not in options:
+            raise AgeGenderEmoError(
+                f"model_options names {name!r}; {config.model} has "
+                f"{', '.join(options) or 'no options'}."
+            )
+
+
+def fresh_network(config: TrainConfig) -> MultiTaskNet:
+    """The network of a configuration, its weights drawn by the seed.
+
+    Raises AgeGenderEmoError for what its family does not know.
+    """
+    check_model(config)
+    torch.manual_seed(config.seed)
+    try:
+        return create_model(
+            config.model, config.specs, dropout_scale=config.dropout_scale, **config.model_options
+        )
+    except (TypeError, ValueError) as error:
+        if isinstance(error, AgeGenderEmoError):
+            raise
+        raise AgeGenderEmoError(
+            f"model_options {config.model_options} do not make a {config.model}: {error}."
+        ) from error
 
 
 def begin(net: MultiTaskNet, paths: Sequence[Path], config: TrainConfig, targets: Targets) -> None:
@@ -20,7 +53,7 @@ def begin(net: MultiTaskNet, paths: Sequence[Path], config: TrainConfig, targets
 
     Raises CheckpointError for weights of another network.
     """
-    known = _begin_with(net, paths, config.model)
+    known = _begin_with(net, paths, config)
     for spec in net.tasks:
         if config.start_at_mean and spec.kind == "regression" and spec.name not in known:
             target = targets[spec.name]
@@ -30,9 +63,10 @@ def begin(net: MultiTaskNet, paths: Sequence[Path], config: TrainConfig, targets
             set_regression_start(net, spec.name, mean, config.regression_unit)
 
 
-def _begin_with(net: MultiTaskNet, paths: Sequence[Path], model: str) -> set[str]:
+def _begin_with(net: MultiTaskNet, paths: Sequence[Path], config: TrainConfig) -> set[str]:
     """Load the mean of the checkpoints (a soup: Wortsman et al. 2022), or the published weights of
     the family; the tasks whose heads came too."""
+    model = config.model
     load_public = get_spec(model).load_public
     if load_public is not None and len(paths) == 1 and not is_checkpoint(paths[0]):
         load_public(net, paths[0])
@@ -46,12 +80,14 @@ def _begin_with(net: MultiTaskNet, paths: Sequence[Path], model: str) -> set[str
                 f"{path} holds a network of the family {checkpoint.info.model!r}; the recipe "
                 f"trains {model!r}."
             )
-    known = {spec.name for spec in net.tasks if all(spec in c.info.tasks for c in checkpoints)}
-    states = [_usable(checkpoint, known) for checkpoint in checkpoints]
+    whole = config.begin_part == "network"
+    known = {s.name for s in net.tasks if whole and all(s in c.info.tasks for c in checkpoints)}
+    states = [_usable(checkpoint, known, whole) for checkpoint in checkpoints]
     mean = {
         key: torch.stack([state[key].float() for state in states]).mean(dim=0) for key in states[0]
     }
     fresh = {f"heads.{spec.name}." for spec in net.tasks if spec.name not in known}
+    fresh |= set() if whole else {"neck."}
     try:
         # Batch counters become whole numbers again.
         missing, unexpected = net.load_state_dict(mean, strict=False)
@@ -68,10 +104,10 @@ def _of_another(paths: Sequence[Path]) -> CheckpointError:
     )
 
 
-def _usable(checkpoint: Checkpoint, known: set[str]) -> Mapping[str, Tensor]:
-    """Weights of a checkpoint, heads of tasks that the network does not have left out."""
-    return {
-        key: value
-        for key, value in checkpoint.model.state_dict().items()
-        if not key.startswith("heads.") or key.split(".")[1] in known
-    }
+def _usable(checkpoint: Checkpoint, known: set[str], neck: bool) -> Mapping[str, Tensor]:
+    """Weights of a checkpoint, without heads of tasks that the network does not have, and without
+    the neck where that is not wanted."""
+    state = checkpoint.model.state_dict()
+    heads = {key for key in state if key.startswith("heads.") and key.split(".")[1] not in known}
+    necks = {key for key in state if key.startswith("neck.") and not neck}
+    return {key: value for key, value in state.items() if key not in heads | necks}

@@ -15,14 +15,13 @@ from agegenderemo.data.sampler import TrainingSet
 from agegenderemo.data.transforms import augment, fit_input, sample_parameters
 from agegenderemo.errors import DatasetError
 from agegenderemo.models.heads import MultiTaskNet, Outputs
-from agegenderemo.models.registry import create_model
 from agegenderemo.training.config import TrainConfig
 from agegenderemo.training.distillation import Batch, Distillation
 from agegenderemo.training.distributed import DistributedContext, sync_batch_norm, use_bfloat16
 from agegenderemo.training.losses import Losses, LossSettings, label_counts, multitask_loss
 from agegenderemo.training.optim import build_optimisers
 from agegenderemo.training.scores import Scores
-from agegenderemo.training.start import begin
+from agegenderemo.training.start import begin, fresh_network
 from agegenderemo.types import InputSpec
 
 _SHOWN = 20  # steps between two looks at the loss, for which a GPU has to wait
@@ -61,20 +60,19 @@ class Trainer:
         self.losses = LossSettings(config.loss_weights, config.regression_loss)
         device = context.device
         self._crops = training.crops_on(device)
-        torch.manual_seed(config.seed)
-        self.model = create_model(
-            config.model, config.specs, dropout_scale=config.dropout_scale, **config.model_options
-        )
+        self.model = fresh_network(config)
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         begin(self.model, weights, config, training.targets)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
+        if config.freeze_backbone:
+            self.model.backbone.requires_grad_(False)
         self.projection: nn.Linear | None = None
         if distillation is not None:
             self.projection = distillation.projection(self.model.num_features)
         self.student: nn.Module = Student(self.model, self.projection).to(device)
         if config.sync_batch_norm and context.size > 1:
             self.student = sync_batch_norm(self.student)
-        self.parameters = list(self.student.parameters())
+        self.parameters = [p for p in self.student.parameters() if p.requires_grad]
         if context.size > 1:
             self.student = DistributedDataParallel(self.student, gradient_as_bucket_view=True)
         self.bfloat16 = use_bfloat16(config.precision, device)
@@ -85,7 +83,8 @@ class Trainer:
             )
             for optimiser in self.optimisers
         ]
-        self.steps = len(training.epoch(config.epoch_fractions, config.batch, 0))
+        self.fractions = _fractions(config, training)
+        self.steps = len(training.epoch(self.fractions, config.batch, 0))
         if not self.steps:
             raise DatasetError(
                 f"{len(training)} training faces do not fill one batch of {config.batch}."
@@ -104,42 +103,41 @@ class Trainer:
                 plateau.step(loss)
 
     def train_epoch(self, epoch: int, spec: InputSpec) -> dict[str, float]:
-        """One pass over faces as ``spec`` wants them; the means of the losses over the epoch
-        (``train_total``, ``train_TASK``) and the `Scores`."""
+        """One pass over faces as ``spec`` wants them; the losses (``train_total``, ``train_TASK``)
+        and figures of the `Scores`."""
         config = self.config
         seed = config.seed * 10_000 + epoch
         # All randomness of an epoch follows from its number, so a resumed run repeats it.
         # Dropout differs between processes.
         torch.manual_seed(seed + 1_000_003 * self.context.rank)
         generator = torch.Generator().manual_seed(seed)
-        batches = self.training.epoch(config.epoch_fractions, config.batch, seed)
+        batches = self.training.epoch(self.fractions, config.batch, seed)
         self.model.train()
-        names = ("total", *(task.name for task in self.model.tasks))
-        # Sums stay on the device: reading one at every step would make a GPU wait for us.
-        sums = torch.zeros(len(names), dtype=torch.float64, device=self.context.device)
+        if config.freeze_backbone:
+            self.model.backbone.eval()  # or its batch norm would go on taking statistics
         scores = Scores(self.model.tasks, self.context.device)
         bar = tqdm(
             batches,
             desc=f"epoch {epoch + 1}/{config.epochs}, {spec.size} px",
             unit="batch",
-            disable=not self.context.is_main,
+            leave=False,
+            disable=None if self.context.is_main else True,
         )
         for index, faces in enumerate(bar):
             step = epoch * self.steps + index
             self._set_rate(step)
-            losses = self._step(torch.from_numpy(faces), spec, generator, scores)
-            sums += torch.stack([losses.total, *losses.tasks.values()])
+            self._step(torch.from_numpy(faces), spec, generator, scores)
             if config.ema:
                 # The average starts short, or it would remember the first random weights for long.
                 self._average(min(config.ema, (1 + step) / (10 + step)))
             if index % _SHOWN == 0 or index == len(batches) - 1:
-                mean = (sums / (index + 1)).tolist()
-                _check_finite(mean[0])
-                bar.set_postfix({k: f"{v:.3f}" for k, v in zip(names, mean, strict=True)})
+                means = scores.losses(self.losses.weights)
+                _check_finite(means["total"] + means.get("distillation", 0.0))
+                bar.set_postfix({name: f"{value:.3f}" for name, value in means.items()})
         if not config.ema:
             self._average(0.0)
-        means = self.context.mean(sums / len(batches)).tolist()
-        line = {f"train_{name}": value for name, value in zip(names, means, strict=True)}
+        means = scores.losses(self.losses.weights, self.context)
+        line = {f"train_{name}": value for name, value in means.items()}
         return line | scores.over(self.context)
 
     def _step(self, faces: Tensor, spec: InputSpec, generator: Generator, scores: Scores) -> Losses:
@@ -162,10 +160,12 @@ class Trainer:
             for name, count in label_counts(whole, context.size).items()
         }
         losses = multitask_loss(out.predictions, targets, self.losses, counts)
-        scores.update(out.predictions, targets)
+        scores.update(out.predictions, targets, losses.tasks, counts)
         loss = losses.total
         if distillation is not None:
-            loss = loss + distillation.loss(out, projected, batch, online, targets, counts)
+            said = distillation.loss(out, projected, batch, online, targets, counts)
+            scores.add_distillation(said)
+            loss = loss + said
         self._descend(loss)
         return Losses(loss.detach(), {name: own.detach() for name, own in losses.tasks.items()})
 
@@ -221,6 +221,15 @@ class Trainer:
                 own.load_state_dict(saved)
         if self.projection is not None:
             self.projection.load_state_dict(state["projection"])
+
+
+def _fractions(config: TrainConfig, training: TrainingSet) -> dict[str, float]:
+    """What part of each set an epoch draws."""
+    fractions, counts = config.epoch_fractions, training.counts()
+    if not config.match_largest:
+        return fractions
+    largest = max(counts[name] for name, part in fractions.items() if part)
+    return {n: part * largest / max(1, counts[n]) for n, part in fractions.items()}
 
 
 def _check_finite(loss: float) -> None:

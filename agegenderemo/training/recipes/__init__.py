@@ -3,10 +3,13 @@ runs them."""
 
 from agegenderemo.errors import AgeGenderEmoError
 from agegenderemo.training.recipes.agegendernet import AGEGENDERNET_V1, QUICK
+from agegenderemo.training.recipes.distilled import DENSENET121_DISTILLED, RESNET18_DISTILLED
 from agegenderemo.training.recipes.ffhq import FFHQ
 from agegenderemo.training.recipes.mobileone import MOBILEONE_EDGE, MOBILEONE_EDGE_S0
+from agegenderemo.training.recipes.phases import FROZEN_EMOTION, FROZEN_EMOTION_UNSEEN, MIXED
 from agegenderemo.training.recipes.resnet18 import RESNET18_UTKFACE
 from agegenderemo.training.recipes.steps import FACE_DESCRIPTOR, SHIPPED_NETWORK, Recipe, Step
+from agegenderemo.training.recipes.study import STUDY_ALEXNET, STUDY_DENSENET121, STUDY_RESNET18
 
 __all__ = ["FACE_DESCRIPTOR", "RECIPES", "SHIPPED_NETWORK", "Recipe", "Step", "get_recipe"]
 
@@ -19,6 +22,14 @@ RECIPES: dict[str, Recipe] = {
         MOBILEONE_EDGE,
         MOBILEONE_EDGE_S0,
         RESNET18_UTKFACE,
+        RESNET18_DISTILLED,
+        DENSENET121_DISTILLED,
+        STUDY_ALEXNET,
+        STUDY_RESNET18,
+        STUDY_DENSENET121,
+        FROZEN_EMOTION,
+        FROZEN_EMOTION_UNSEEN,
+        MIXED,
     )
 }
 
