@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from agegenderemo.tasks import (
     DEFAULT_TASKS,
@@ -19,6 +19,12 @@ META_KEY = "agegenderemo"
 
 HASH_KEY = "weights_sha256"
 """What a graph's record has in addition: the digest of the safetensors file it was made for."""
+
+PRECISION_KEY = "precision"
+"""What the record of a graph in another precision than float has in addition: ``"int8"``."""
+
+Precision = Literal["float", "int8"]
+"""What convolutions are computed in."""
 
 _VERSION = 2
 

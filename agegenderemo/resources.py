@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from agegenderemo.errors import CheckpointError
+
 _PACKAGE = Path(__file__).resolve().parent
 
 DEFAULT_MODEL = "agegendernet"
@@ -23,3 +25,24 @@ def resource_folder(name: str) -> Path:
 def default_checkpoint() -> Path:
     """The safetensors file of the network that is used unless another is named."""
     return resource_folder("checkpoints") / f"{DEFAULT_MODEL}.safetensors"
+
+
+def find_checkpoint(path: str | Path | None) -> Path:
+    """The safetensors file that a path, or the name of a network that comes with the package,
+    stands for; None is the one that is used unless another is named.
+
+    Raises CheckpointError for an unknown name.
+    """
+    if path is None:
+        return default_checkpoint()
+    file = Path(path)
+    if file.suffix or len(file.parts) != 1 or str(path) != file.name:
+        return file
+    named = resource_folder("checkpoints") / f"{file.name}.safetensors"
+    if not named.is_file():
+        known = ", ".join(sorted(one.stem for one in named.parent.glob("*.safetensors")))
+        raise CheckpointError(
+            f"No network named {file.name!r} comes with this package, only {known}; "
+            "a file of your own ends in .safetensors."
+        )
+    return named

@@ -1,6 +1,6 @@
 """Results as JSON and table rows: the one shape that the command line and the app give out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from agegenderemo.tasks import TaskSpec, class_columns, csv_columns, json_keys
@@ -11,15 +11,24 @@ SCHEMA_VERSION = 2
 
 _BEFORE = ("file", "face", "x1", "y1", "x2", "y2", "score")
 _AFTER = ("quality_flags", "error")
+_NETWORK = ("model", "precision", "weights_sha256")
 
 
 def csv_fields(tasks: Sequence[TaskSpec]) -> tuple[str, ...]:
     """The columns of a CSV row for a network with these tasks, in their order."""
-    return (*_BEFORE, *(column for spec in tasks for column in csv_columns(spec)), *_AFTER)
+    return (
+        *_BEFORE,
+        *(column for spec in tasks for column in csv_columns(spec)),
+        *_AFTER,
+        *_NETWORK,
+    )
 
 
-def picture_record(name: str, image: RGBImage, faces: Sequence[Face]) -> dict[str, Any]:
-    """One analysed picture as plain JSON types: see `json_schema`."""
+def picture_record(
+    name: str, image: RGBImage, faces: Sequence[Face], network: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """One analysed picture as plain JSON types: see `json_schema`. ``network`` is that of the
+    analyzer, which says what gave the answers."""
     height, width = image.shape[:2]
     return {
         "schema_version": SCHEMA_VERSION,
@@ -27,6 +36,7 @@ def picture_record(name: str, image: RGBImage, faces: Sequence[Face]) -> dict[st
         "width": width,
         "height": height,
         "faces": [face.to_dict() for face in faces],
+        **({"network": dict(network)} if network else {}),
     }
 
 
@@ -39,14 +49,14 @@ def csv_rows(record: dict[str, Any], tasks: Sequence[TaskSpec]) -> Iterator[dict
     """Rows of one record by `csv_fields`: a row a face, one for no face, one for an error."""
     name = no_formula(record["file"])
     if not record.get("faces"):
-        yield {"file": name, "error": record.get("error", "")}
+        yield {"file": name, "error": record.get("error", ""), **record.get("network", {})}
     for number, face in enumerate(record.get("faces", ()), start=1):
         row = {"file": name, "face": number, "score": face["score"]}
         row |= zip(("x1", "y1", "x2", "y2"), face["box"], strict=True)
         for spec in tasks:
             row |= _task_cells(face, spec)
         row["quality_flags"] = "; ".join(face["quality_flags"])
-        yield row
+        yield row | record.get("network", {})
 
 
 def _task_cells(face: dict[str, Any], spec: TaskSpec) -> dict[str, Any]:
@@ -110,12 +120,23 @@ def json_schema(tasks: Sequence[TaskSpec]) -> dict[str, Any]:
         "type": "array",
         "items": {"$ref": "#/$defs/face"},
     }
+    network = {
+        "description": "what gave the answers: its name, precision and the digest of its weights",
+        "type": "object",
+        "properties": {key: {"type": "string"} for key in _NETWORK},
+        "required": list(_NETWORK),
+    }
     read = {**file, "width": size, "height": size, "faces": faces}
     failed = {**file, "error": {"description": "one sentence", "type": "string"}}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "oneOf": [
-            {"type": "object", "properties": one, "required": list(one)} for one in (read, failed)
+            {
+                "type": "object",
+                "properties": {**one, "network": network},
+                "required": list(one),
+            }
+            for one in (read, failed)
         ],
         "$defs": {"face": face},
     }

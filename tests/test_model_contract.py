@@ -1,75 +1,99 @@
 """What every registered network must do: the day it is registered, it is tested here."""
 
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from tiny import TASK_SETS
 
+from agegenderemo.export.onnx import check_parity, whole_graph
+from agegenderemo.inference.backends import OnnxBackend
 from agegenderemo.model_info import ModelInfo
 from agegenderemo.models import MultiTaskNet, create_model, get_spec, model_names
 from agegenderemo.models.checkpoint import load_checkpoint, parameter_count, save_checkpoint
-from agegenderemo.tasks import TaskSpec
+from agegenderemo.models.registry import folded
+from agegenderemo.tasks import DEFAULT_TASKS, TaskSpec
+from agegenderemo.types import InputSpec
 
-MODELS = [
-    pytest.param(name, marks=[] if name == "tiny" else [pytest.mark.slow]) for name in model_names()
+
+class Case(NamedTuple):
+    """A network that is built once for all tests here, without dropout."""
+
+    name: str
+    tasks: tuple[TaskSpec, ...]
+    model: MultiTaskNet
+
+    @property
+    def info(self) -> ModelInfo:
+        return ModelInfo(self.name, self.tasks, InputSpec(64), provenance={"commit": "abc"})
+
+
+# Small networks bear every set of tasks; of the others each is built once, for that takes seconds.
+CASES = [
+    *((name, tasks) for name in ("tiny", "ssrnet") for tasks in TASK_SETS),
+    *((name, "default") for name in model_names() if name not in ("tiny", "ssrnet")),
+    ("timm:test_efficientnet", "default"),
 ]
-"""All, of which the fast tests try the tiny one."""
+CASE_IDS = [f"{name}-{tasks}" for name, tasks in CASES]
+MARKED = [
+    pytest.param(case, marks=[] if case[0] == "tiny" else [pytest.mark.slow]) for case in CASES
+]
 
-every_model = pytest.mark.parametrize("name", MODELS)
-every_tasks = pytest.mark.parametrize("tasks", TASK_SETS.values(), ids=TASK_SETS)
 
-
-def net_of(name: str, tasks: tuple[TaskSpec, ...]) -> MultiTaskNet:
+def build(name: str, tasks: tuple[TaskSpec, ...]) -> MultiTaskNet:
     torch.manual_seed(0)
     return create_model(name, tasks, dropout_scale=0)
 
 
-@every_model
-@every_tasks
-def test_there_is_one_answer_a_face_and_task(name: str, tasks: tuple[TaskSpec, ...]) -> None:
-    model = net_of(name, tasks).eval()
-    assert model.tasks == tasks
-    for size in (64, 96, get_spec(name).input.size):
+@pytest.fixture(scope="module", params=MARKED, ids=CASE_IDS)
+def case(request: pytest.FixtureRequest) -> Case:
+    name, tasks = request.param
+    return Case(name, TASK_SETS[tasks], build(name, TASK_SETS[tasks]))
+
+
+def test_there_is_one_answer_a_face_and_task(case: Case) -> None:
+    model = case.model.eval()
+    assert model.tasks == case.tasks
+    for size in {64, 96, get_spec(case.name).input.size}:
         with torch.inference_mode():
             out = model(torch.rand(2, 3, size, size))
-        assert list(out.predictions) == [spec.name for spec in tasks]
-        for spec in tasks:
+        assert list(out.predictions) == [spec.name for spec in case.tasks]
+        for spec in case.tasks:
             shape = (2, len(spec.classes)) if spec.kind == "categorical" else (2,)
             assert out.predictions[spec.name].shape == shape
         assert out.features.shape == (2, model.num_features)
         assert all(torch.isfinite(value).all() for value in (*out.predictions.values(), out[1]))
 
 
-@every_model
-@every_tasks
-def test_every_parameter_learns(name: str, tasks: tuple[TaskSpec, ...]) -> None:
-    model = net_of(name, tasks).train()
+def test_every_parameter_learns(case: Case) -> None:
+    model = case.model.train()
+    model.zero_grad()
     # Many rows, and weights that keep ReLU units from all being off.
+    torch.manual_seed(1)
     out = model(torch.randn(8, 3, 64, 64))
     parts = [(value * torch.randn(value.shape)).sum() for value in out.predictions.values()]
     torch.stack(parts).sum().backward()  # type: ignore[no-untyped-call]
     silent = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    model.zero_grad()
     assert silent == []
 
 
-@every_model
-@every_tasks
-def test_a_head_hears_its_own_loss_alone(name: str, tasks: tuple[TaskSpec, ...]) -> None:
-    model = net_of(name, tasks).train()
-    first = tasks[0].name
+def test_a_head_hears_its_own_loss_alone(case: Case) -> None:
+    model = case.model.train()
+    model.zero_grad()
+    first = case.tasks[0].name
     model(torch.randn(4, 3, 64, 64)).predictions[first].sum().backward()
-    heard = {key for key in model.heads if model.head_output(key).bias.grad is not None}
+    heard = {
+        key for key in model.heads if any(p.grad is not None for p in model.head(key).parameters())
+    }
+    model.zero_grad()
     assert heard == {first}
 
 
-@every_model
-@every_tasks
-def test_it_comes_back_from_the_disk(
-    name: str, tasks: tuple[TaskSpec, ...], tmp_path: Path
-) -> None:
-    model = net_of(name, tasks).eval()
-    info = ModelInfo(name, tasks, get_spec(name).input, provenance={"commit": "abc"})
+def test_it_comes_back_from_the_disk(case: Case, tmp_path: Path) -> None:
+    model, info = case.model.eval(), case.info
     save_checkpoint(tmp_path / "a.safetensors", model, info)
     loaded = load_checkpoint(tmp_path / "a.safetensors")
     assert loaded.info.parameters == parameter_count(model) > 0
@@ -79,20 +103,44 @@ def test_it_comes_back_from_the_disk(
     for key, value in model.state_dict().items():
         kept = value.half().float() if value.is_floating_point() else value
         assert torch.equal(loaded.model.state_dict()[key], kept)
-    x = torch.rand(2, 3, 64, 64)
+
+
+def test_its_graph_answers_alike(case: Case) -> None:
+    faces = np.random.default_rng(0).standard_normal((5, 3, 64, 64), np.float32)
+    backend = OnnxBackend(whole_graph(case.model.eval(), case.info), case.info)
+    apart = check_parity(case.model, backend, faces)
+    assert set(apart) == {spec.name for spec in case.tasks}
+
+
+def test_what_it_folds_to_answers_alike_and_can_be_built(case: Case) -> None:
+    model = case.model.eval()
+    smaller, options = folded(model, case.name, {})
+    if smaller is model:
+        assert options == {}
+        return
+    assert parameter_count(smaller) < parameter_count(model)
+    x = torch.randn(3, 3, 64, 64)
     with torch.inference_mode():
-        before, after = model(x), loaded.model(x)
-    for task, value in before.predictions.items():
-        assert torch.allclose(after.predictions[task], value, rtol=5e-3, atol=5e-3)
+        ours, theirs = model(x).predictions, smaller.eval()(x).predictions
+    for name, value in ours.items():
+        span = max(float(value.abs().max()), 1e-3)
+        assert torch.allclose(theirs[name], value, atol=1e-3 * span)
+    built = create_model(case.name, case.tasks, **options)
+    assert built.load_state_dict(smaller.state_dict())
+    assert all(p.requires_grad for p in built.parameters())
 
 
-@every_model
+def test_only_families_with_branches_fold() -> None:
+    assert [n for n in model_names() if get_spec(n).fold] == ["mobileone_s2", "mobileone_s0"]
+
+
+@pytest.mark.parametrize("name", ["tiny", pytest.param("ssrnet", marks=pytest.mark.slow)])
 def test_a_seed_repeats_it(name: str) -> None:
-    first, again = (net_of(name, TASK_SETS["default"]).state_dict() for _ in range(2))
+    first, again = (build(name, DEFAULT_TASKS).state_dict() for _ in range(2))
     assert all(torch.equal(first[key], again[key]) for key in first)
 
 
-@every_model
+@pytest.mark.parametrize("name", ["tiny", "ssrnet", "mobileone_s0"])
 def test_names_of_weights_do_not_depend_on_dropout(name: str) -> None:
-    tasks = TASK_SETS["default"]
-    assert list(create_model(name, tasks).state_dict()) == list(net_of(name, tasks).state_dict())
+    dropping = create_model(name, DEFAULT_TASKS)
+    assert list(dropping.state_dict()) == list(build(name, DEFAULT_TASKS).state_dict())

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from agegenderemo.cli.common import Arguments, Command, add_checkpoint
+from agegenderemo.cli.common import Arguments, Command, add_checkpoint, add_precision
 
 if TYPE_CHECKING:
     from agegenderemo.inference.analyzer import Analyzer
@@ -23,13 +23,14 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--csv", type=Path, metavar="FILE", help="one row a face")
     parser.add_argument("--annotated", type=Path, metavar="DIR", help="pictures with their faces")
     add_checkpoint(parser)
+    add_precision(parser)
 
 
 def _run(args: Arguments) -> int:
     from agegenderemo.inference.analyzer import Analyzer
     from agegenderemo.results import csv_fields, csv_rows
 
-    analyzer = Analyzer.from_checkpoint(args.checkpoint)
+    analyzer = Analyzer.from_checkpoint(args.checkpoint, precision=args.precision)
     files = list(_files(args.paths))
     bad = 0
     with ExitStack() as stack:
@@ -103,7 +104,7 @@ def _analyze_file(
     faces = analyzer.analyze(image)
     if annotated:
         _save_annotated(image, faces, annotated / relative)
-    return picture_record(str(path), image, faces)
+    return picture_record(str(path), image, faces, analyzer.network)
 
 
 def _save_annotated(image: Any, faces: list[Any], path: Path) -> None:

@@ -26,12 +26,29 @@ class Command:
 
 
 def add_checkpoint(parser: argparse.ArgumentParser, help: str = "default: the shipped one") -> None:
-    """``--checkpoint FILE``, None where it is not given."""
-    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help=help)
+    """``--model NAME|FILE``, of old ``--checkpoint``; None where it is not given."""
+    parser.add_argument(
+        "--model",
+        "--checkpoint",
+        dest="checkpoint",
+        metavar="NAME|FILE",
+        help=f"a network of this package, or a file of weights; {help}",
+    )
+
+
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    """``--precision float|int8``."""
+    parser.add_argument(
+        "--precision",
+        choices=("float", "int8"),
+        default="float",
+        help="what the network computes convolutions in; default: float",
+    )
 
 
 def checkpoint_path(args: Arguments) -> Path:
-    """The checkpoint that was named, or the shipped one."""
-    from agegenderemo.resources import default_checkpoint
+    """The checkpoint that was named, or the shipped one; raises CheckpointError for an unknown
+    name."""
+    from agegenderemo.resources import find_checkpoint
 
-    return args.checkpoint or default_checkpoint()
+    return find_checkpoint(args.checkpoint)

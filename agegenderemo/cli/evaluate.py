@@ -5,14 +5,20 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from agegenderemo.cli.common import Arguments, Command, add_checkpoint, checkpoint_path
+from agegenderemo.cli.common import (
+    Arguments,
+    Command,
+    add_checkpoint,
+    add_precision,
+    checkpoint_path,
+)
 from agegenderemo.cli.faces import Faces, add_device, add_faces, check_sets, device_of, open_faces
 from agegenderemo.errors import DatasetError
 
 if TYPE_CHECKING:
-    from agegenderemo.evaluation.predict import TorchPredictor
+    from agegenderemo.evaluation.predict import Predicts
     from agegenderemo.model_info import ModelInfo
 
 Figures = dict[str, Any]
@@ -48,33 +54,24 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--latency",
         action="store_true",
-        help="also time the graph beside the checkpoint, one face on one thread, for --json",
-    )
-    parser.add_argument(
-        "--int8",
-        type=Path,
-        metavar="FILE.onnx",
-        help="the quantised graph of the same network: its size and time go into --json too",
+        help="also time the graphs beside the checkpoint, one face on one thread, for --json",
     )
     add_device(parser)
     add_checkpoint(parser)
+    add_precision(parser)
 
 
 def _run(args: Arguments) -> int:
     from agegenderemo.evaluation.evaluate import answer, measure
-    from agegenderemo.evaluation.predict import TorchPredictor
     from agegenderemo.evaluation.predictions import fields, prediction_rows, write_rows
     from agegenderemo.files import sha256, write_atomically
-    from agegenderemo.models.checkpoint import load_checkpoint
     from agegenderemo.report import print_text, update_card
 
     _check(args)
     path = checkpoint_path(args)
-    checkpoint = load_checkpoint(path)
     digest = sha256(path.read_bytes())
-    info = checkpoint.info
     device = device_of(args)
-    predictor = TorchPredictor(checkpoint.model, info.input, info.calibration, device)
+    predictor, info = _open(path, args.precision, device)
     measured: dict[str, Figures] = {}
     lines: list[dict[str, Any]] = []
     for data in args.data:
@@ -83,9 +80,15 @@ def _run(args: Arguments) -> int:
             answers = answer(predictor, prepared, rows, progress=True)
             samples = [prepared.samples[row] for row in rows]
             own = measure(samples, prepared.tasks, answers, info.tasks)
-            own = {"data": data, "split": split, **own, **_told(info, predictor, faces)}
+            own = {
+                "data": data,
+                "split": split,
+                **_precision(args),
+                **own,
+                **_told(info, predictor, faces),
+            }
             if args.pipeline:
-                own["pipeline"] = _pipeline(path, predictor, faces)
+                own["pipeline"] = _pipeline(path, args.precision, predictor, faces)
             lines += prediction_rows(prepared, rows.tolist(), answers, info.tasks)
         measured[data] = own
         _print(print_text(own))
@@ -118,14 +121,16 @@ def _check(args: Arguments) -> None:
         raise ValueError(f"--figure must end in .png or .html, not {args.figure.name!r}.")
     if args.predictions:
         check_suffix(args.predictions)
+    if args.card and args.precision != "float":
+        raise ValueError("--card is of the float network; write int8 figures with --json.")
     if args.card and not args.checkpoint:
         raise ValueError("Give --checkpoint with --card: its figures are written beside that file.")
-    if (args.latency or args.int8) and not args.json:
-        raise ValueError("Give --json FILE with --latency and --int8: their figures go there.")
+    if args.latency and not args.json:
+        raise ValueError("Give --json FILE with --latency: its figures go there.")
     check_sets(args)
 
 
-def _told(info: "ModelInfo", predictor: "TorchPredictor", faces: Faces) -> Figures:
+def _told(info: "ModelInfo", predictor: "Predicts", faces: Faces) -> Figures:
     """What a reader must know of these faces: whether the network was trained on them, with the
     figures of those that it was not, and whether its calibration was fitted on them."""
     from agegenderemo.evaluation.evaluate import evaluate
@@ -153,11 +158,32 @@ def _told(info: "ModelInfo", predictor: "TorchPredictor", faces: Faces) -> Figur
     return told
 
 
-def _pipeline(path: Path, predictor: "TorchPredictor", faces: Faces) -> Figures:
+def _precision(args: Arguments) -> Figures:
+    return {} if args.precision == "float" else {"precision": args.precision}
+
+
+def _open(path: Path, precision: Any, device: str) -> "tuple[Predicts, ModelInfo]":
+    """The float network in PyTorch, as it was trained; any other precision as it is run."""
+    if precision == "float":
+        from agegenderemo.evaluation.predict import TorchPredictor
+        from agegenderemo.models.checkpoint import load_checkpoint
+
+        checkpoint = load_checkpoint(path)
+        info = checkpoint.info
+        return TorchPredictor(checkpoint.model, info, device=device), info
+    from agegenderemo.inference.backends import OnnxBackend
+    from agegenderemo.inference.graph import read_graph
+    from agegenderemo.inference.predictor import Predictor
+
+    info, graph, weights, _ = read_graph(path, precision)
+    return Predictor(OnnxBackend(graph, info, weights), info), info
+
+
+def _pipeline(path: Path, precision: Any, predictor: "Predicts", faces: Faces) -> Figures:
     from agegenderemo.evaluation.pipeline import compare
     from agegenderemo.inference.analyzer import Analyzer
 
-    analyze = Analyzer.from_checkpoint(path).analyze
+    analyze = Analyzer.from_checkpoint(path, precision=precision).analyze
     return compare(analyze, predictor, faces.prepared, faces.rows)
 
 
@@ -171,20 +197,22 @@ def _record(
 ) -> Figures:
     from agegenderemo.evaluation.measured import latency, measured_record
     from agegenderemo.inference.backends import OnnxBackend
-    from agegenderemo.inference.graph import read_graph
+    from agegenderemo.inference.graph import graph_file, read_graph
+    from agegenderemo.model_info import Precision
 
     stem = path.stem if path.stem != "model" else path.parent.name  # of a run the folder's name
     record = measured_record(stem, info, digest, measured, device)
-    record["size_mb"] = {"float": _megabytes(path) + _megabytes(path.with_suffix(".onnx"))}
-    if args.int8:
-        record["size_mb"]["int8"] = _megabytes(args.int8)
-    times = {}
-    if args.latency:
-        linked = read_graph(path)
-        engine = OnnxBackend(linked.graph, linked.info, linked.weights)
-        times["float"] = latency(engine, info.input.size)
-    if args.latency and args.int8:
-        times["int8"] = latency(OnnxBackend(args.int8.read_bytes(), info), info.input.size)
+    record["size_mb"], times = {}, {}
+    for precision in get_args(Precision):
+        file = graph_file(path, precision)
+        if precision != "float" and not file.is_file():
+            continue
+        graph = read_graph(path, precision)
+        beside = 0.0 if graph.weights is None else _megabytes(path)
+        record["size_mb"][precision] = round(beside + _megabytes(file), 3)
+        if args.latency:
+            engine = OnnxBackend(graph.graph, graph.info, graph.weights)
+            times[precision] = latency(engine, info.input.size)
     return record | ({"latency_ms": times} if times else {})
 
 

@@ -11,7 +11,7 @@ from agegenderemo.data.dataset import PreparedSet
 from agegenderemo.errors import DatasetError
 from agegenderemo.evaluation.evaluate import answer
 from agegenderemo.evaluation.intervals import fit_regression
-from agegenderemo.evaluation.predict import TorchPredictor
+from agegenderemo.evaluation.predict import Predicts
 from agegenderemo.evaluation.truth import Classes, Number, Truth, check_kinds, truth_of
 from agegenderemo.tasks import (
     ClassCalibration,
@@ -30,14 +30,14 @@ BINARY_GOAL, CATEGORICAL_GOAL = 0.97, 0.9
 
 
 def calibrate(
-    predictor: TorchPredictor, sets: Sequence[PreparedSet], progress: bool = True
+    predictor: Predicts, sets: Sequence[PreparedSet], progress: bool = True
 ) -> dict[str, TaskCalibration]:
     """The calibration of each task from the validation split of every set that has labels for it.
 
     A task with fewer than `FEWEST_FACES` such faces is absent. ``predictor`` must not be calibrated
     itself. Raises DatasetError when no task can be calibrated.
     """
-    if predictor.calibration:
+    if getattr(predictor, "calibration", None):
         raise ValueError("calibrate wants the network's own answers, not calibrated ones")
     faces: list[tuple[Truth, Mapping[str, Prediction]]] = []
     for prepared in sets:

@@ -85,7 +85,7 @@ def to_graph(
 def whole_graph(model: MultiTaskNet, info: ModelInfo) -> bytes:
     """A network in float32 as one graph that needs nothing beside it."""
     graph = onnx.load_from_string(_traced(model, info, fold=True))
-    _set_record(graph, with_parameters(info, model).to_dict())
+    set_record(graph, with_parameters(info, model).to_dict())
     return bytes(graph.SerializeToString())
 
 
@@ -107,7 +107,7 @@ def linked_graph(model: MultiTaskNet, info: ModelInfo, weights: bytes, name: str
             cast = _link(tensor, key, _entry(header, key, state[key]), (name, start))
             graph.graph.node.insert(0, cast)
     record = with_parameters(info, model).to_dict()
-    _set_record(graph, record | {HASH_KEY: sha256(weights)})
+    set_record(graph, record | {HASH_KEY: sha256(weights)})
     return bytes(graph.SerializeToString())
 
 
@@ -221,7 +221,8 @@ def _link(
     return onnx.helper.make_node("Cast", [key], [used_as], to=onnx.TensorProto.FLOAT)
 
 
-def _set_record(graph: onnx.ModelProto, record: Mapping[str, Any]) -> None:
+def set_record(graph: onnx.ModelProto, record: Mapping[str, Any]) -> None:
+    """Let a graph carry a record, in plain JSON types."""
     graph.metadata_props.add(key=META_KEY, value=json.dumps(record))
 
 

@@ -17,9 +17,9 @@ from agegenderemo.inference.graph import read_graph
 from agegenderemo.inference.predictor import Predictor
 from agegenderemo.inference.torch_backend import TorchBackend
 from agegenderemo.inference.tracker import FaceTracker
-from agegenderemo.model_info import ModelInfo
+from agegenderemo.model_info import ModelInfo, Precision
 from agegenderemo.report import load_card
-from agegenderemo.resources import default_checkpoint, resource_folder
+from agegenderemo.resources import find_checkpoint
 from agegenderemo.tasks import Prediction, TaskSpec
 from agegenderemo.types import CROP_SIZE, Detection, Detector, Face, RGBImage
 
@@ -42,29 +42,50 @@ class Analyzer:
         self.predictor = predictor
         self.card: Mapping[str, Any] = card or {}
         """What the checkpoint is and what was measured of it, for people."""
-        self._origin: tuple[Path, str, Engine, str] | None = None
+        self.network: Mapping[str, str] = {}
+        """Name of the network, SHA-256 of its weights and precision, as results name them."""
+        self._origin: tuple[Path, str, Engine, str, Precision] | None = None
 
     @classmethod
     def from_checkpoint(
-        cls, path: str | Path | None = None, *, engine: Engine = "onnx", device: str = "cpu"
+        cls,
+        path: str | Path | None = None,
+        *,
+        engine: Engine = "onnx",
+        device: str = "cpu",
+        precision: Precision = "float",
     ) -> "Analyzer":
         """Build from a safetensors file, or the name of a network that comes with the package; by
         default the one that is shipped.
 
         ``engine`` reads the faces: ONNX Runtime, or PyTorch, which alone knows other devices than
-        ``"cpu"``.
+        ``"cpu"``. ``precision`` is what it computes convolutions in; int8 has a graph of its own
+        beside the checkpoint.
         Raises CheckpointError when the checkpoint is missing or damaged, MissingExtraError where
-        PyTorch is wanted and not installed, ValueError for an unknown engine or a device that it
-        does not know.
+        PyTorch is wanted and not installed, ValueError for an unknown engine or precision, or a
+        device or a precision that the engine does not know.
         """
         file = find_checkpoint(path).absolute()
         if engine not in get_args(Engine):
             raise ValueError(f"The engine must be {' or '.join(get_args(Engine))}, not {engine!r}.")
+        if precision not in get_args(Precision):
+            raise ValueError(
+                f"The precision must be {' or '.join(get_args(Precision))}, not {precision!r}."
+            )
+        if engine == "torch" and precision != "float":
+            raise ValueError(f"The precision {precision!r} needs the onnx engine.")
         if engine == "onnx" and device != "cpu":
             raise ValueError(f"The device {device!r} needs the torch engine.")
-        backend, info, digest = _open_onnx(file) if engine == "onnx" else _open_torch(file, device)
+        backend, info, digest = (
+            _open_onnx(file, precision) if engine == "onnx" else _open_torch(file, device)
+        )
         analyzer = cls(MtcnnDetector(), Predictor(backend, info), _card(file, info, digest))
-        analyzer._origin = (file, digest, engine, device)
+        analyzer.network = {
+            "model": file.stem,
+            "precision": precision,
+            "weights_sha256": digest,
+        }
+        analyzer._origin = (file, digest, engine, device, precision)
         return analyzer
 
     @property
@@ -126,26 +147,8 @@ class Analyzer:
         return _reopen, self._origin
 
 
-def find_checkpoint(path: str | Path | None) -> Path:
-    """The safetensors file that a path, or the name of a network that comes with the package,
-    stands for; None is the one that is shipped. Raises CheckpointError for an unknown name."""
-    if path is None:
-        return default_checkpoint()
-    file = Path(path)
-    if file.suffix or len(file.parts) != 1 or str(path) != file.name:
-        return file
-    named = resource_folder("checkpoints") / f"{file.name}.safetensors"
-    if not named.is_file():
-        known = ", ".join(sorted(one.stem for one in named.parent.glob("*.safetensors")))
-        raise CheckpointError(
-            f"No network named {file.name!r} comes with this package, only {known}; "
-            "a file of your own ends in .safetensors."
-        )
-    return named
-
-
-def _open_onnx(file: Path) -> tuple[Backend, ModelInfo, str]:
-    info, graph, weights, digest = read_graph(file)
+def _open_onnx(file: Path, precision: Precision) -> tuple[Backend, ModelInfo, str]:
+    info, graph, weights, digest = read_graph(file, precision)
     return OnnxBackend(graph, info, weights), info, digest
 
 
@@ -167,9 +170,9 @@ def _card(file: Path, info: ModelInfo, digest: str) -> dict[str, Any]:
     }
 
 
-def _reopen(path: Path, digest: str, engine: Engine, device: str) -> Analyzer:
+def _reopen(path: Path, digest: str, engine: Engine, device: str, precision: Precision) -> Analyzer:
     """What was pickled; raises CheckpointError where the file is another one by now."""
-    analyzer = Analyzer.from_checkpoint(path, engine=engine, device=device)
+    analyzer = Analyzer.from_checkpoint(path, engine=engine, device=device, precision=precision)
     assert analyzer._origin is not None
     if analyzer._origin[1] != digest:
         raise CheckpointError(

@@ -1,8 +1,11 @@
-"""A checkpoint's two files, weights and linked graph, read and checked without torch.
+"""A checkpoint's files, weights and graphs, read and checked without torch.
 
 ``NAME.onnx`` lies beside ``NAME.safetensors``. Its tensors point into that file, under the name
 that the file had when the graph was made; what holds the two together is the SHA-256 of the weights
 in the graph, so that both may be renamed, moved or linked to.
+
+``NAME.int8.onnx`` is the same network with convolutions in int8. It holds its own weights and needs
+nothing beside it, but where the float weights are, they must be those that it was made from.
 """
 
 import json
@@ -16,31 +19,39 @@ from numpy.typing import NDArray
 from agegenderemo.errors import CheckpointError
 from agegenderemo.files import safetensors_header, sha256
 from agegenderemo.inference.protobuf import ExternalTensor, external_tensors, metadata
-from agegenderemo.model_info import HASH_KEY, META_KEY, ModelInfo
+from agegenderemo.model_info import HASH_KEY, META_KEY, PRECISION_KEY, ModelInfo, Precision
 
 # Sign, exponent and mantissa of the floats that weights are kept in, as unsigned integers.
 _EXPONENTS = {"F16": ("<u2", 0x7C00), "F32": ("<u4", 0x7F800000)}
 
 
-class LinkedGraph(NamedTuple):
-    """What both files hold."""
+class Graph(NamedTuple):
+    """What the files hold."""
 
     info: ModelInfo
     graph: bytes
-    weights: bytes
+    weights: bytes | None
+    """The file that the graph points into; None for a graph that needs none."""
     digest: str
-    """SHA-256 of the weights."""
+    """SHA-256 of the float weights."""
 
 
-def read_graph(path: Path) -> LinkedGraph:
-    """Both files of the checkpoint whose safetensors file is ``path``.
+def graph_file(path: Path, precision: Precision) -> Path:
+    """The graph of the checkpoint whose safetensors file is ``path``."""
+    return path.with_suffix(".onnx" if precision == "float" else f".{precision}.onnx")
 
-    Where there is no graph it is made on the fly, in memory, by torch.
+
+def read_graph(path: Path, precision: Precision = "float") -> Graph:
+    """What the checkpoint whose safetensors file is ``path`` computes in a precision.
+
+    Where there is no float graph it is made on the fly, in memory, by torch.
 
     Raises CheckpointError when the weights are missing, damaged, zeros or no numbers, when the
-    graph was made for other weights or names any other file, and when it is missing and torch is
-    not at hand.
+    graph was made for other weights or names any other file, when it is missing and torch is not at
+    hand, and when there is no int8 graph.
     """
+    if precision != "float":
+        return _read_whole(path, precision)
     weights = _read_weights(path)
     file = path.with_suffix(".onnx")
     if not file.is_file():
@@ -68,17 +79,49 @@ def location(tensors: Sequence[ExternalTensor]) -> str | None:
     return name
 
 
-def _checked(path: Path, graph: bytes, weights: bytes) -> LinkedGraph:
-    """Both, once it is sure that the graph fits the weights."""
-    file = path.with_suffix(".onnx")
+def _read_whole(path: Path, precision: Precision) -> Graph:
+    """A graph in another precision, which points into no file."""
+    file = graph_file(path, precision)
+    remedy = _remedy(path, f" --{precision} --prepared DIR")
+    try:
+        graph = file.read_bytes()
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"There is no {precision} graph at {file}; make it with{remedy.partition('with')[2]}."
+        ) from error
+    except OSError as error:
+        raise CheckpointError(f"{file} cannot be read ({error.strerror}).") from error
+    info, record = _record(file, graph, remedy)
+    if record.get(PRECISION_KEY) != precision:
+        raise CheckpointError(f"{file} is no {precision} graph; {remedy}.")
+    if external_tensors(graph):
+        raise CheckpointError(f"{file} cannot be used, because it points into other files.")
+    if path.is_file() and sha256(path.read_bytes()) != record[HASH_KEY]:
+        raise CheckpointError(
+            f"{file} was made from other weights than {path.name} holds; {remedy}."
+        )
+    return Graph(info, graph, None, record[HASH_KEY])
+
+
+def _record(file: Path, graph: bytes, remedy: str) -> tuple[ModelInfo, dict[str, Any]]:
+    """What a graph says of itself, as record and as plain JSON types with its digest."""
     try:
         record = json.loads(metadata(graph)[META_KEY])
         info = ModelInfo.from_dict(record)
-        digest = record[HASH_KEY]
+        if not isinstance(record[HASH_KEY], str):
+            raise TypeError("a digest is text")
+        return info, record
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(
-            f"{file} is damaged or not a graph of this package; {_remedy(path)}."
+            f"{file} is damaged or not a graph of this package; {remedy}."
         ) from error
+
+
+def _checked(path: Path, graph: bytes, weights: bytes) -> Graph:
+    """Both, once it is sure that the graph fits the weights."""
+    file = graph_file(path, "float")
+    info, record = _record(file, graph, _remedy(path))
+    digest = record[HASH_KEY]
     if digest != sha256(weights):
         raise CheckpointError(
             f"{file} was made for other weights than {path.name} holds; {_remedy(path)}."
@@ -92,11 +135,11 @@ def _checked(path: Path, graph: bytes, weights: bytes) -> LinkedGraph:
         raise CheckpointError(
             f"{file} cannot be used, because {error}; {_remedy(path)}."
         ) from error
-    return LinkedGraph(info, graph, weights, digest)
+    return Graph(info, graph, weights, digest)
 
 
-def _remedy(path: Path) -> str:
-    return f"make it anew with: agegenderemo export --checkpoint {path}"
+def _remedy(path: Path, options: str = "") -> str:
+    return f"make it anew with: agegenderemo export{options} --checkpoint {path}"
 
 
 def _check_places(tensors: Sequence[ExternalTensor], weights: bytes) -> None:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from agegenderemo.imaging.resize import resize_bilinear
 from agegenderemo.inference.backends import Backend
 from agegenderemo.model_info import ModelInfo
-from agegenderemo.tasks import Prediction, activate, predict
+from agegenderemo.tasks import Calibration, Prediction, TaskSpec, activate, predict
 from agegenderemo.types import InputSpec
 
 
@@ -24,6 +24,16 @@ class Predictor:
     def __init__(self, backend: Backend, info: ModelInfo) -> None:
         self._backend = backend
         self.info = info
+
+    @property
+    def tasks(self) -> tuple[TaskSpec, ...]:
+        """What it predicts."""
+        return self.info.tasks
+
+    @property
+    def calibration(self) -> Calibration:
+        """What its answers are calibrated with."""
+        return self.info.calibration
 
     def predict(
         self, crops: NDArray[np.uint8], *, mirror: bool = True

@@ -231,9 +231,7 @@ class Tracks:
         weight = self._weight(face)
         answers = {name: settling.start(p, weight) for name, p in face.predictions.items()}
         box, still = face.detection.box, (0.0, 0.0)
-        return Track(
-            track_id, box, still, time, time, face.embedding, answers, look=face.embedding
-        )
+        return Track(track_id, box, still, time, time, face.embedding, answers, look=face.embedding)
 
     def _follow(self, track: Track, face: Observation, time: float) -> Track:
         moved = self._place(track, face, time)

@@ -38,7 +38,7 @@ class ModelSpec:
 
 
 _SPECS: dict[str, ModelSpec] = {}
-_PREFIXES: dict[str, Callable[[str], ModelSpec]] = {}
+_PREFIXES: dict[str, tuple[str, Callable[[str], ModelSpec]]] = {}
 
 
 def register(
@@ -59,12 +59,13 @@ def register(
 
 
 def register_prefix(
-    prefix: str,
+    prefix: str, text: str
 ) -> Callable[[Callable[[str], ModelSpec]], Callable[[str], ModelSpec]]:
-    """Decorator that lets a function make the specs of all names with this prefix."""
+    """Decorator that lets a function make the specs of all names with this prefix;
+    ``text`` says in a few words what they are."""
 
     def add(make: Callable[[str], ModelSpec]) -> Callable[[str], ModelSpec]:
-        _PREFIXES[prefix] = make
+        _PREFIXES[prefix] = text, make
         return make
 
     return add
@@ -75,11 +76,16 @@ def model_names() -> tuple[str, ...]:
     return tuple(_SPECS)
 
 
+def model_prefixes() -> dict[str, str]:
+    """What each prefix of further names stands for."""
+    return {prefix: text for prefix, (text, _) in _PREFIXES.items()}
+
+
 def get_spec(name: str) -> ModelSpec:
     """The spec of a name; raises AgeGenderEmoError with the known names for another."""
     if name in _SPECS:
         return _SPECS[name]
-    for prefix, make in _PREFIXES.items():
+    for prefix, (_, make) in _PREFIXES.items():
         if name.startswith(prefix):
             return make(name)
     known = ", ".join((*_SPECS, *(f"{prefix}NAME" for prefix in _PREFIXES)))

@@ -103,7 +103,7 @@ def _quicken(net: nn.Module) -> None:
             setattr(module, name, quick)
 
 
-@register_prefix(PREFIX)
+@register_prefix(PREFIX, "any backbone that timm knows, untrained")
 def _spec(name: str) -> ModelSpec:
     own = name.removeprefix(PREFIX)
     if not timm.is_model(own):

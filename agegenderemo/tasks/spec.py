@@ -11,7 +11,7 @@ Kind = Literal["regression", "binary", "categorical"]
 # Keys of a face's JSON and columns of its CSV row, which a task may not take.
 _RESERVED = frozenset(
     {"file", "face", "box", "x1", "y1", "x2", "y2", "score", "landmarks", "quality_flags",
-     "error", "track_id", "time", "roll", "features"}
+     "error", "track_id", "time", "roll", "features", "model", "precision", "weights_sha256"}
 )  # fmt: skip
 
 

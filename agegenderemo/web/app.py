@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import gradio as gr
 
     from agegenderemo.inference.analyzer import Analyzer
+    from agegenderemo.model_info import Precision
     from agegenderemo.web.guard import Limits, Store
 
 CHECKPOINT_VARIABLE = "AGEGENDEREMO_CHECKPOINT"
@@ -76,10 +77,19 @@ def build_demo(analyzer: "Analyzer", store: "Store") -> "gr.Blocks":
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the demo: what `serve` takes."""
     parser.add_argument(
+        "--model",
         "--checkpoint",
-        metavar="FILE",
+        dest="checkpoint",
+        metavar="NAME|FILE",
         default=os.environ.get(CHECKPOINT_VARIABLE),
-        help=f"the network to show; default: ${CHECKPOINT_VARIABLE}, or the shipped one",
+        help="the network to show, one of this package or a file of weights; "
+        f"default: ${CHECKPOINT_VARIABLE}, or the shipped one",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("float", "int8"),
+        default="float",
+        help="what the network computes convolutions in; default: float",
     )
     parser.add_argument("--host", help="address to listen on; default: this machine only")
     parser.add_argument(
@@ -111,6 +121,7 @@ def serve(
     host: str | None = None,
     port: int | None = None,
     *,
+    precision: "Precision" = "float",
     allowed_hosts: Iterable[str] = (),
     trusted_proxies: Iterable[str] = (),
     limits: "Limits | None" = None,
@@ -138,7 +149,9 @@ def serve(
     host, port = listening_address(host, port)
     with closing(Store(limits)) as store:
         os.environ["GRADIO_TEMP_DIR"] = str(store.folder)
-        analyzer = Analyzer.from_checkpoint(os.fspath(checkpoint) if checkpoint else None)
+        analyzer = Analyzer.from_checkpoint(
+            os.fspath(checkpoint) if checkpoint else None, precision=precision
+        )
         app = assembly.guarded(
             build_demo(analyzer, store),
             store,
@@ -173,6 +186,7 @@ def serve_options(args: argparse.Namespace) -> dict[str, Any]:
         "checkpoint": args.checkpoint,
         "host": args.host,
         "port": args.port,
+        "precision": args.precision,
         "allowed_hosts": args.allowed_host,
         "trusted_proxies": args.trusted_proxy,
     }

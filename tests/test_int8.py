@@ -1,0 +1,208 @@
+"""int8: made by one command from real crops, bound to its float weights, named in every result."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from synthetic import prepared_sets
+from tiny import TASK_SETS
+
+from agegenderemo import Analyzer, load_image
+from agegenderemo.cli import main
+from agegenderemo.errors import CheckpointError, ParityError
+from agegenderemo.export.onnx import write_checkpoint
+from agegenderemo.export.quantize import compare_answers, int8_graph
+from agegenderemo.files import sha256
+from agegenderemo.inference.backends import OnnxBackend
+from agegenderemo.inference.graph import graph_file, read_graph
+from agegenderemo.model_info import META_KEY, ModelInfo
+from agegenderemo.models import create_model
+from agegenderemo.tasks import AGE, DEFAULT_TASKS, EMOTION6, GENDER, ClassCalibration
+from agegenderemo.types import InputSpec
+
+INFO = ModelInfo(
+    "tiny", DEFAULT_TASKS, InputSpec(32), calibration={"gender": ClassCalibration(9.0, 0.5)}
+)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("prepared")
+    prepared_sets(folder, 600)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Path:
+    """A small network and its int8 graph, made as a user makes it."""
+    path = tmp_path_factory.mktemp("made") / "net.safetensors"
+    torch.manual_seed(0)
+    net = create_model("tiny", DEFAULT_TASKS)
+    for spec in DEFAULT_TASKS:  # an untrained head says nearly the same of every face
+        torch.nn.init.normal_(net.head_output(spec.name).weight, std=3)
+    write_checkpoint(path, net, INFO)
+    words = ["export", "--int8", "--checkpoint", str(path), "--prepared", str(prepared)]
+    assert main(words) == 0
+    return path
+
+
+@pytest.fixture
+def made(original: Path, tmp_path: Path) -> Path:
+    """A copy, to be harmed."""
+    for file in original.parent.iterdir():
+        shutil.copy(file, tmp_path)
+    return tmp_path / original.name
+
+
+def record_of(path: Path) -> dict[str, Any]:
+    (entry,) = onnx.load(str(graph_file(path, "int8"))).metadata_props
+    assert entry.key == META_KEY
+    found: dict[str, Any] = json.loads(entry.value)
+    return found
+
+
+def test_convolutions_alone_are_quantised_a_channel_at_a_time(original: Path) -> None:
+    graph = onnx.load(str(graph_file(original, "int8"))).graph
+    kinds = {node.op_type for node in graph.node if "quantized" in " ".join(node.output)}
+    assert kinds <= {"QuantizeLinear", "DequantizeLinear"}
+    weights = [t for t in graph.initializer if t.data_type == onnx.TensorProto.INT8 and t.dims]
+    kernels = [tuple(t.dims) for t in weights if len(t.dims) == 4]
+    assert kernels == [(16, 3, 5, 5)]
+    scales = [tuple(t.dims) for t in graph.initializer if t.name.endswith("weight_scale")]
+    assert (16,) in scales or [s for s in scales if s] == [(16,)]
+    assert any(
+        t.data_type == onnx.TensorProto.FLOAT and len(t.dims) == 2 for t in graph.initializer
+    )
+
+
+def test_the_graph_says_what_it_is_and_has_its_own_calibration(original: Path) -> None:
+    record = record_of(original)
+    assert record["precision"] == "int8"
+    assert record["weights_sha256"] == sha256(original.read_bytes())
+    assert record["tasks"] == [spec.to_dict() for spec in DEFAULT_TASKS]
+    temperature = record["calibration"]["gender"]["temperature"]
+    assert temperature != 9.0  # fitted on the answers of int8, not copied
+    assert set(record["calibration"]) == {"age", "gender", "emotion"}
+
+
+def test_it_answers_nearly_like_float(original: Path) -> None:
+    faces = np.random.default_rng(0).standard_normal((32, 3, 32, 32), np.float32)
+    raw = []
+    for precision in ("float", "int8"):
+        info, graph, weights, digest = read_graph(original, precision)
+        assert digest == sha256(original.read_bytes())
+        raw.append(OnnxBackend(graph, info, weights)(faces))
+    apart = compare_answers(DEFAULT_TASKS, *raw)
+    assert 0 < apart["age"]["share"] < 0.05
+    assert apart["gender"]["agreement"] > 0.95
+
+
+def test_it_needs_nothing_beside_it(made: Path, examples: Path) -> None:
+    made.unlink()
+    made.with_suffix(".onnx").unlink()
+    analyzer = Analyzer.from_checkpoint(made, precision="int8")
+    assert len(analyzer.analyze(examples / "astronaut.jpg")) == 1
+
+
+def test_an_analyzer_says_what_it_computes_in(
+    original: Path, examples: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    analyzer = Analyzer.from_checkpoint(original, precision="int8")
+    expected = {
+        "model": "net", "precision": "int8", "weights_sha256": sha256(original.read_bytes()),
+    }  # fmt: skip
+    assert analyzer.network == expected
+    image = load_image(examples / "astronaut.jpg")
+    (face,) = analyzer.analyze(image)
+    reopen, origin = analyzer.__reduce__()
+    (again,) = reopen(*origin).analyze(image)
+    assert again == face
+    words = ["analyze", str(examples / "astronaut.jpg"), "--model", str(original)]
+    for precision in ("float", "int8"):
+        assert main([*words, "--precision", precision]) == 0
+        record = json.loads(capsys.readouterr().out)
+        assert record["network"] == expected | {"precision": precision}
+        (said,) = record["faces"]
+        assert (said["age"] == pytest.approx(face.age)) == (precision == "int8")
+
+
+def test_other_float_weights_are_told(made: Path, prepared: Path) -> None:
+    torch.manual_seed(1)
+    write_checkpoint(made, create_model("tiny", DEFAULT_TASKS), INFO)
+    with pytest.raises(CheckpointError, match=r"made from other weights .* export --int8 --prep"):
+        read_graph(made, "int8")
+
+
+def test_a_missing_graph_is_one_sentence(made: Path) -> None:
+    graph_file(made, "int8").unlink()
+    with pytest.raises(CheckpointError, match=r"no int8 graph at .*net.int8.onnx; make it with:"):
+        Analyzer.from_checkpoint(made, precision="int8")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
+def test_a_truncated_graph_is_refused(made: Path, share: float) -> None:
+    file = graph_file(made, "int8")
+    file.write_bytes(file.read_bytes()[: int(len(file.read_bytes()) * share)])
+    with pytest.raises(CheckpointError, match="is damaged or not a graph"):
+        read_graph(made, "int8")
+
+
+def test_a_float_graph_is_not_taken_for_int8(made: Path) -> None:
+    made.with_suffix(".onnx").rename(graph_file(made, "int8"))
+    with pytest.raises(CheckpointError, match="is no int8 graph"):
+        read_graph(made, "int8")
+
+
+def test_engine_and_precision_must_go_together(original: Path) -> None:
+    with pytest.raises(ValueError, match="needs the onnx engine"):
+        Analyzer.from_checkpoint(original, precision="int8", engine="torch")
+    with pytest.raises(ValueError, match="must be float or int8"):
+        Analyzer.from_checkpoint(original, precision="int4")  # type: ignore[arg-type]
+
+
+def test_evaluate_measures_it(original: Path, prepared: Path, tmp_path: Path) -> None:
+    words = ["evaluate", "--data", "faces", "--root", str(prepared), "--model", str(original)]
+    out = tmp_path / "figures.json"
+    figures = {}
+    for precision in ("float", "int8"):
+        assert main([*words, "--precision", precision, "--json", str(out)]) == 0
+        figures[precision] = json.loads(out.read_text())
+    assert figures["int8"].pop("precision") == "int8"
+    assert figures["int8"]["n"] == figures["float"]["n"] > 0
+    assert figures["int8"]["tasks"]["age"] != figures["float"]["tasks"]["age"]
+
+
+def test_answers_that_differ_are_refused() -> None:
+    tasks = (AGE, GENDER, EMOTION6)
+    rng = np.random.default_rng(0)
+    raw: dict[str, Any] = {
+        "age": rng.uniform(0, 90, 100), "gender": rng.normal(size=100),
+        "emotion": rng.normal(size=(100, 6)),
+    }  # fmt: skip
+    same = compare_answers(tasks, raw, raw)
+    assert same["age"] == {"mean": 0, "bias": 0, "largest": 0, "share": 0}
+    assert same["gender"] == same["emotion"] == {"agreement": 1}
+    moved = compare_answers(tasks, raw, raw | {"age": raw["age"] + 0.5})
+    assert moved["age"]["bias"] == pytest.approx(0.5)
+    for task, other in (
+        ("age", raw["age"] + 5), ("age", raw["age"] * np.nan), ("gender", -raw["gender"]),
+        ("emotion", raw["emotion"][:, ::-1]),
+    ):  # fmt: skip
+        with pytest.raises(ParityError, match=f"{task} differ too much"):
+            compare_answers(tasks, raw, raw | {task: other})
+
+
+def test_too_few_crops_are_told(original: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="at least 16 crops"):
+        int8_graph(
+            create_model("tiny", TASK_SETS["default"]),
+            INFO,
+            np.zeros((3, 3, 32, 32), np.float32),
+            "",
+        )
+    assert main(["export", "--int8", "--checkpoint", str(original)]) == 2
