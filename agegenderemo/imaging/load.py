@@ -48,7 +48,7 @@ def load_image(source: ImageLike) -> RGBImage:
     if hasattr(source, "__array__"):
         return _checked_array(source)
     if hasattr(source, "read"):
-        return read_picture(_read_file(source), bounds=_WHOLE).image
+        return read_picture(read_file(source), bounds=_WHOLE).image
     what = "a list of pictures: give one at a time" if isinstance(source, list | tuple) else (
         f"{type(source).__name__}"
     )  # fmt: skip
@@ -73,7 +73,9 @@ def _checked_array(source: Any) -> RGBImage:
     return array
 
 
-def _read_file(file: Any) -> bytes:
+def read_file(file: Any) -> bytes:
+    """All bytes of an open file, from its beginning where it can go there, at most
+    `MAX_FILE_BYTES`; raises ImageError."""
     try:
         if getattr(file, "seekable", bool)():
             file.seek(0)
