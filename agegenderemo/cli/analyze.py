@@ -33,8 +33,7 @@ def _run(args: Arguments) -> int:
     from agegenderemo.cli.outputs import check_outputs, open_output
     from agegenderemo.cli.sources import STDIN, collect
 
-    outputs = [path for path in (args.json, args.csv, args.annotated) if path and path != STDIN]
-    sources = collect(args.paths, outputs)
+    sources = collect(args.paths, args.annotated)
     check_outputs(args, [*args.paths, *(one.path for one in sources.found), *_network(args)])
     if all(one.error for one in sources.found):
         raise ValueError(sources.found[0].error)

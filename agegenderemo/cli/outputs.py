@@ -25,12 +25,12 @@ def check_outputs(args: Arguments, inputs: Sequence[Path]) -> None:
     for option, path in files.items():
         if path == STDIN:
             continue
+        if path.is_dir():
+            _refuse(option, path, "it is a folder; name a file")
         if path.suffix.lower() in IMAGE_SUFFIXES:
             _refuse(option, path, "it has a picture's suffix, and might be one; name another file")
         if file_key(path) in keys or _place(path) in names:
             _refuse(option, path, "it is also an input; name another file")
-        if path.is_dir():
-            _refuse(option, path, "it is a folder; name a file")
         if not path.parent.is_dir():
             _refuse(option, path, f"No such file or directory: {path.parent}")
     if args.annotated:

@@ -14,10 +14,10 @@ STDIN = Path("-")
 DRAWN_BY = "agegenderemo analyze"
 """Stands in the drawings that this command writes, so that no later run takes them for photos."""
 
-_SHADOWS = "shadow(s) of macOS"
-_OWN = "output(s) of this command"
-_LINKS = "linked folder(s)"
-_OTHERS = "file(s) that are not pictures by their names"
+_SHADOWS = "macOS shadow"
+_OWN = "output of this command"
+_LINKS = "linked folder"
+_OTHERS = "file with no picture's suffix"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +39,19 @@ class Sources:
 
     def left_text(self) -> str:
         """The files that were left out as a sentence; empty where there are none."""
-        parts = [f"{count} {kind}" for kind, count in self.left.items()]
+        parts = [f"{kind} ({count})" for kind, count in sorted(self.left.items())]
         return f"Left out: {', '.join(parts)}." if parts else ""
 
 
-def collect(paths: Sequence[Path], outputs: Sequence[Path] = ()) -> Sources:
+def collect(paths: Sequence[Path], drawings: Path | None = None) -> Sources:
     """The pictures of files, folders and standard input, each with a name of its own.
 
-    ``outputs``, files or folders, are left out where they lie in a folder that is read. Nothing
-    here fails: what is missing or no picture becomes a Source with an error, or fails when it is
-    read.
+    ``drawings``, the folder to draw into, is left out where it lies in a folder that is read.
+    Nothing here fails: what is missing or no picture becomes a Source with an error, or fails when
+    it is read.
     """
     left: Counter[str] = Counter()
-    own = {key for path in outputs if (key := file_key(path))}
+    own = file_key(drawings) if drawings else None
     found: list[Source] = []
     used: set[str] = set()
     for path in paths:
@@ -83,28 +83,29 @@ def is_drawing(path: Path) -> bool:
         return False
 
 
-def _under(path: Path, own: set[tuple[int, int]], left: Counter[str]) -> Iterator[Source]:
+def _under(path: Path, own: tuple[int, int] | None, left: Counter[str]) -> Iterator[Source]:
     if path == STDIN or not path.is_dir():
         yield Source(path, Path("stdin" if path == STDIN else path.name or "picture"))
         return
     before = left.copy()
     inside = sorted(_walk(path, own, left), key=lambda one: one.path)
     if not inside:
-        seen = "only files that are left out" if left != before else "nothing"
-        suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
-        error = f"{path} holds no images, {seen} (a picture's suffix is one of {suffixes})."
+        seen = "only files that are left out" if left != before else "nothing at all"
+        error = f"{path} holds no images (.jpg, .png, .heic, .webp, …), {seen}."
         inside = [Source(path, Path(path.name or "folder"), error)]
     yield from inside
 
 
-def _walk(folder: Path, own: set[tuple[int, int]], left: Counter[str]) -> Iterator[Source]:
+def _walk(folder: Path, own: tuple[int, int] | None, left: Counter[str]) -> Iterator[Source]:
     failed: list[OSError] = []
     for place, folders, files in os.walk(folder, onerror=failed.append):
         here = Path(place)
         for name in list(folders):
             inner = here / name
-            kind = _OWN if file_key(inner) in own else _SHADOWS if is_shadow(name) else None
-            if kind is None and inner.is_symlink():
+            kind = _SHADOWS if is_shadow(name) else None
+            if own and file_key(inner) == own:
+                kind = _OWN
+            elif inner.is_symlink():
                 kind = _LINKS  # they may lead anywhere, and in circles
             if kind:
                 left[kind] += 1
@@ -114,7 +115,7 @@ def _walk(folder: Path, own: set[tuple[int, int]], left: Counter[str]) -> Iterat
                 yield Source(inner, inner.relative_to(folder), error)
         for name in files:
             file = here / name
-            kind = _kind_left_out(file, own)
+            kind = _kind_left_out(file)
             if kind:
                 left[kind] += 1
             else:
@@ -125,12 +126,12 @@ def _walk(folder: Path, own: set[tuple[int, int]], left: Counter[str]) -> Iterat
         yield Source(closed, Path(closed.name or "folder"), text)
 
 
-def _kind_left_out(file: Path, own: set[tuple[int, int]]) -> str | None:
+def _kind_left_out(file: Path) -> str | None:
     if is_shadow(file.name):
         return _SHADOWS
     if not is_picture_name(file.name):
         return _OTHERS
-    return _OWN if file_key(file) in own or is_drawing(file) else None
+    return _OWN if is_drawing(file) else None
 
 
 def _unused(name: Path, used: set[str]) -> Path:

@@ -84,7 +84,8 @@ def read_file(file: Any) -> bytes:
         raise ImageError(f"Cannot read the file: {error or type(error).__name__}.") from error
     if not isinstance(data, bytes | bytearray | memoryview):
         raise ImageError("Cannot read the file: it is open for text; open it with mode 'rb'.")
-    return _bounded(bytes(data), "the file")
+    _check_bytes(len(data), "the file")
+    return bytes(data)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -95,12 +96,15 @@ def read_bytes(path: Path) -> bytes:
         # Without O_NONBLOCK a named pipe holds us until somebody writes into it.
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
         with os.fdopen(os.open(path, flags | getattr(os, "O_BINARY", 0)), "rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if not stat.S_ISREG(mode):
-                raise ImageError(f"Cannot read {name}: it is {_kind(mode)}, not a file.")
-            return _bounded(file.read(MAX_FILE_BYTES + 1), name)
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise ImageError(f"Cannot read {name}: it is {_kind(found.st_mode)}, not a file.")
+            _check_bytes(found.st_size, name)
+            return file.read(MAX_FILE_BYTES)
     except OSError as error:
         raise ImageError(f"Cannot read {name}: {error.strerror or error}.") from error
+    except ImageError:
+        raise
     except ValueError as error:  # a zero byte in the path
         raise ImageError(f"Cannot read {name!r}: {error}.") from error
 
@@ -111,10 +115,9 @@ def _kind(mode: int) -> str:
     return "a named pipe" if stat.S_ISFIFO(mode) else "a device or a socket"
 
 
-def _bounded(data: bytes, name: str) -> bytes:
-    if len(data) > MAX_FILE_BYTES:
+def _check_bytes(count: int, name: str) -> None:
+    if count > MAX_FILE_BYTES:
         raise ImageError(f"Cannot read {name}: it is larger than {MAX_FILE_BYTES >> 20} MB.")
-    return data
 
 
 def shrink(image: RGBImage, max_side: int) -> tuple[RGBImage, float]:
