@@ -95,12 +95,16 @@ def read_bytes(path: Path) -> bytes:
     try:
         # Without O_NONBLOCK a named pipe holds us until somebody writes into it.
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
-        with os.fdopen(os.open(path, flags | getattr(os, "O_BINARY", 0)), "rb") as file:
-            found = os.fstat(file.fileno())
+        number = os.open(path, flags | getattr(os, "O_BINARY", 0))
+        try:
+            found = os.fstat(number)
             if not stat.S_ISREG(found.st_mode):
                 raise ImageError(f"Cannot read {name}: it is {_kind(found.st_mode)}, not a file.")
             _check_bytes(found.st_size, name)
-            return file.read(MAX_FILE_BYTES)
+            with os.fdopen(number, "rb", closefd=False) as file:
+                return file.read(MAX_FILE_BYTES)
+        finally:
+            os.close(number)
     except OSError as error:
         raise ImageError(f"Cannot read {name}: {error.strerror or error}.") from error
     except ImageError:
