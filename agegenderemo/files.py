@@ -4,12 +4,15 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import struct
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from agegenderemo.errors import CheckpointError
+from agegenderemo.errors import AgeGenderEmoError, CheckpointError
 
+_MAX_NAME = 255  # bytes; what the common file systems take
 _MAX_HEADER = 100 * 2**20  # bytes; the format's own limit
 
 
@@ -18,7 +21,7 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
 
     Raises CheckpointError when the disk is full or refuses; the old file stays.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(fitting_name(path.name, ".tmp"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -32,6 +35,67 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
         raise CheckpointError(
             f"{path} could not be written ({error.strerror}); what was there before is kept."
         ) from error
+
+
+def fitting_name(stem: str, ending: str) -> str:
+    """``stem`` and ``ending`` as the name of a file: the stem is cut where a file system would not
+    take the whole."""
+    room = _MAX_NAME - len(os.fsencode(ending))
+    name = os.fsencode(stem)
+    if len(name) > room:
+        # Not within a character.
+        stem = name[:room].decode("utf-8", "ignore")
+    return stem + ending
+
+
+class PartFile:
+    """A UTF-8 text file that is written piece by piece, and stands under its own name only when
+    all is written.
+
+    ``with PartFile(path) as stream:`` writes beside it, into ``NAME.part`` or the first such name
+    that is free. That file stays, and is named on standard error, when the block ends by an error;
+    after a kill it holds what was flushed. What is no regular file (a pipe, ``/dev/null``) is
+    written to at once. Raises AgeGenderEmoError where it cannot be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()  # a link stays one
+
+    def __enter__(self) -> TextIO:
+        try:
+            self._stream = self._open()
+        except OSError as error:
+            raise AgeGenderEmoError(f"{self.path} cannot be written: {error.strerror}.") from error
+        return self._stream
+
+    def _open(self) -> TextIO:
+        self._part: Path | None = None
+        if self.path.exists() and not self.path.is_file():
+            return self.path.open("w", newline="", encoding="utf-8")
+        number = 1
+        while True:
+            ending = ".part" if number == 1 else f".part-{number}"
+            self._part = self.path.with_name(fitting_name(self.path.name, ending))
+            with contextlib.suppress(FileExistsError):
+                return self._part.open("x", newline="", encoding="utf-8")
+            number += 1
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        try:
+            self._stream.close()
+            if self._part is None:
+                return
+            if kind is None or (kind is KeyboardInterrupt and not self.path.exists()):
+                if self.path.exists():
+                    shutil.copymode(self.path, self._part)
+                os.replace(self._part, self.path)
+                return
+        except OSError as error:
+            raise AgeGenderEmoError(
+                f"{self.path} could not be finished ({error.strerror}); what was done is in "
+                f"{self._part}."
+            ) from error
+        print(f"What was done is in {self._part}.", file=sys.stderr)
 
 
 def sha256(data: bytes | memoryview) -> str:

@@ -1,7 +1,10 @@
 """Results as JSON and table rows: the one shape that the command line and the app give out."""
 
+import csv
+import io
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from agegenderemo.tasks import TaskSpec, class_columns, csv_columns, json_keys
 from agegenderemo.types import QUALITY_FLAGS, Face, RGBImage
@@ -32,7 +35,7 @@ def picture_record(
     height, width = image.shape[:2]
     return {
         "schema_version": SCHEMA_VERSION,
-        "file": name,
+        "file": plain_name(name),
         "width": width,
         "height": height,
         "faces": [face.to_dict() for face in faces],
@@ -42,7 +45,54 @@ def picture_record(
 
 def error_record(name: str, error: Exception | str) -> dict[str, Any]:
     """A picture that could not be read."""
-    return {"schema_version": SCHEMA_VERSION, "file": name, "error": str(error)}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "file": plain_name(name),
+        "error": plain_name(str(error)),
+    }
+
+
+def plain_name(name: str) -> str:
+    """A file name that every program can write: bytes that are not UTF-8, for which Python has
+    lone surrogates, stand as their escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+class JsonLines:
+    """Writes one JSON line a record, each at once; nothing where there is no stream."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+
+    def write(self, record: dict[str, Any]) -> None:
+        if self._stream:
+            print(json.dumps(record), file=self._stream, flush=True)
+
+
+class CsvTable:
+    """Writes the rows of `csv_rows`, each at once, below a line of names; nothing where there is
+    no stream. What the stream's encoding lacks is written as an escape."""
+
+    def __init__(self, stream: TextIO | None, tasks: Sequence[TaskSpec]) -> None:
+        self._stream, self._tasks = stream, tasks
+        self._buffer = io.StringIO()
+        self._writer = csv.DictWriter(self._buffer, csv_fields(tasks))
+        self._writer.writeheader()
+        self._flush()
+
+    def write(self, record: dict[str, Any]) -> None:
+        self._writer.writerows(csv_rows(record, self._tasks))
+        self._flush()
+
+    def _flush(self) -> None:
+        text = self._buffer.getvalue()
+        self._buffer.seek(0)
+        self._buffer.truncate()
+        if self._stream:
+            encoding = self._stream.encoding
+            text = text.encode(encoding, "backslashreplace").decode(encoding)
+            self._stream.write(text)
+            self._stream.flush()
 
 
 def csv_rows(record: dict[str, Any], tasks: Sequence[TaskSpec]) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,11 @@
 """Every way in which a picture comes, and every way in which it cannot be read."""
 
 import io
+import os
+import re
+import socket
 import struct
+import tempfile
 import zlib
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from agegenderemo import Analyzer
 from agegenderemo.errors import ImageError
 from agegenderemo.imaging.load import load_image, shrink
 
@@ -166,3 +171,88 @@ def test_shrink_keeps_small_pictures_and_the_aspect_of_large_ones() -> None:
     assert small.shape == (100, 200, 3)
     assert scale == pytest.approx(1 / 3)
     assert shrink(np.zeros((2, 20000, 3), np.uint8), 100)[0].shape == (1, 100, 3)
+
+
+# ------------------------------------------------------------------ from Python
+
+
+def test_whatever_holds_the_bytes_is_read(examples: Path, tmp_path: Path) -> None:
+    path = examples / "astronaut.jpg"
+    wanted, data = load_image(path), path.read_bytes()
+    at_end = io.BytesIO(data)
+    at_end.read()
+    with path.open("rb") as file, tempfile.SpooledTemporaryFile() as spooled:
+        spooled.write(data)  # and stands at its end
+        for source in (bytearray(data), memoryview(data), file, io.BytesIO(data), at_end, spooled):
+            assert np.array_equal(load_image(source), wanted)  # type: ignore[arg-type]
+
+
+class Tensor:
+    """What a tensor is to NumPy."""
+
+    def __init__(self, values: NDArray[Any] | Exception) -> None:
+        self.values = values
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        if isinstance(self.values, Exception):
+            raise self.values
+        return self.values
+
+
+def test_tensors_are_arrays() -> None:
+    array = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    assert np.array_equal(load_image(Tensor(array)), array)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (Tensor(np.zeros((3, 9, 9), np.uint8)), "its channels come first"),
+        (Tensor(np.zeros((9, 9, 3), np.float32)), "not float32"),
+        (Tensor(TypeError("can't convert cuda:0 device type tensor.\nUse cpu()")), "cuda:0"),
+        (["a.jpg", "b.jpg"], "give one at a time"),
+        ([[[1, 2, 3]]], "give one at a time"),
+        (None, "not NoneType"),
+        (7, "not int"),
+        ({}, "not dict"),
+        (io.StringIO("text"), "open for text"),
+        ("a\0b.jpg", "null byte"),
+        ("", "a folder"),
+        ("x" * 5000, "File name too long"),
+        (io.BytesIO(b""), "is empty"),
+    ],
+)
+def test_anything_else_is_a_sentence(source: Any, words: str) -> None:
+    with pytest.raises(ImageError, match=re.escape(words)) as raised:
+        load_image(source)
+    assert str(raised.value).endswith(".")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_closed_file_is_a_sentence(tmp_path: Path) -> None:
+    match = "Cannot read the file"
+    with (tmp_path / "x").open("wb") as file, pytest.raises(ImageError, match=match):
+        load_image(file)
+    with pytest.raises(ImageError, match="closed"):
+        load_image(file)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "socket"])
+def test_what_is_no_file_is_never_waited_for(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.jpg"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        socket.socket(socket.AF_UNIX).bind(str(path))
+    with pytest.raises(ImageError, match=r"Cannot read x\.jpg: "):
+        load_image(path)
+
+
+@pytest.mark.parametrize("engine", ["ONNX", "Torch", "", None, ["onnx"], 7])
+def test_an_unknown_engine_lists_the_names(engine: Any) -> None:
+    with pytest.raises(ValueError, match="must be onnx or torch"):
+        Analyzer.from_checkpoint(engine=engine)

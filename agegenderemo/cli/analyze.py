@@ -1,120 +1,120 @@
 """``agegenderemo analyze``: pictures in; JSON lines, a table and drawings out."""
 
 import argparse
-import csv
-import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from agegenderemo.cli.common import Arguments, Command, add_checkpoint, add_precision
 
 if TYPE_CHECKING:
+    from agegenderemo.cli.sources import Source
     from agegenderemo.inference.analyzer import Analyzer
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="image or folder")
     parser.add_argument(
-        "--json", metavar="FILE", help="one JSON line an image; - (the screen) is the default"
+        "paths", nargs="+", type=Path, metavar="PATH", help="image or folder; - is standard input"
     )
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="one row a face")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="one JSON line an image; - (the screen) is the default",
+    )
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="one row a face; - is the screen")
     parser.add_argument("--annotated", type=Path, metavar="DIR", help="pictures with their faces")
     add_checkpoint(parser)
     add_precision(parser)
 
 
 def _run(args: Arguments) -> int:
+    from agegenderemo.cli.outputs import check_outputs, open_output
+    from agegenderemo.cli.sources import STDIN, collect
+
+    sources = collect(args.paths, args.annotated)
+    check_outputs(args, [*args.paths, *(one.path for one in sources.found), *_network(args)])
+    if all(one.error for one in sources.found):
+        raise ValueError(sources.found[0].error)
+
     from agegenderemo.inference.analyzer import Analyzer
-    from agegenderemo.results import csv_fields, csv_rows
+    from agegenderemo.results import CsvTable, JsonLines
 
     analyzer = Analyzer.from_checkpoint(args.checkpoint, precision=args.precision)
-    files = list(_files(args.paths))
+    if not (args.json or args.csv or args.annotated):
+        args.json = STDIN
     bad = 0
     with ExitStack() as stack:
-        lines = _json_stream(args, stack)
-        table = None
-        if args.csv:
-            stream = stack.enter_context(args.csv.open("w", newline="", encoding="utf-8"))
-            table = csv.DictWriter(stream, csv_fields(analyzer.tasks))
-            table.writeheader()
-        for path, relative in _with_progress(files):
-            record = _analyze_file(analyzer, path, relative, args.annotated)
-            bad += "error" in record
-            if lines:
-                print(json.dumps(record), file=lines, flush=True)
-            if table:
-                table.writerows(csv_rows(record, analyzer.tasks))
-                stream.flush()
+        lines = JsonLines(open_output(args.json, stack))
+        table = CsvTable(open_output(args.csv, stack), analyzer.tasks)
+        for source in _with_progress(sources.found):
+            record, problem = analyze_source(analyzer, source, args.annotated)
+            bad += "error" in record or bool(problem)
+            if problem:
+                print(f"warning: {problem}", file=sys.stderr)
+            lines.write(record)
+            table.write(record)
+    if sources.left:
+        print(sources.left_text(), file=sys.stderr)
     return int(bad > 0)
 
 
-def _with_progress(files: list[tuple[Path, Path]]) -> Iterable[tuple[Path, Path]]:
-    """The files, with a bar on a terminal where there are several."""
-    if len(files) < 2:
-        return files  # importing the bar takes a tenth of the time of one photo
+def _network(args: Arguments) -> list[Path]:
+    """The files of a network that was named: they are inputs too."""
+    named: Path | None = args.checkpoint
+    return [named, *map(named.with_suffix, (".onnx", ".json"))] if named else []
+
+
+def _with_progress(sources: "list[Source]") -> "Iterable[Source]":
+    """The sources, with a bar on a terminal where there are several."""
+    if len(sources) < 2:
+        return sources  # importing the bar takes a tenth of the time of one photo
     from tqdm import tqdm
 
-    bar: Iterable[tuple[Path, Path]] = tqdm(files, unit="image", disable=None)
+    bar: Iterable[Source] = tqdm(sources, unit="image", disable=None)
     return bar
 
 
-def _json_stream(args: Arguments, stack: ExitStack) -> IO[str] | None:
-    if args.json is None and (args.csv or args.annotated):
-        return None
-    if args.json in (None, "-"):
-        return sys.stdout
-    return stack.enter_context(open(args.json, "w", encoding="utf-8"))
+def analyze_source(
+    analyzer: "Analyzer", source: "Source", annotated: Path | None
+) -> tuple[dict[str, Any], str]:
+    """The record of one picture, with an ``error`` whatever failed in reading it; and what failed
+    in drawing it, as a sentence, else an empty text."""
+    from agegenderemo.cli.outputs import save_drawing
+    from agegenderemo.cli.sources import STDIN
+    from agegenderemo.errors import AgeGenderEmoError
+    from agegenderemo.imaging.decode import read_picture
+    from agegenderemo.imaging.load import read_bytes, read_file
+    from agegenderemo.results import error_record, picture_record, plain_name
 
-
-def _files(paths: list[Path]) -> Iterator[tuple[Path, Path]]:
-    """Every image with its name below the folder that was given, each name once."""
-    from agegenderemo.imaging.formats import IMAGE_SUFFIXES
-
-    used: set[Path] = set()
-    for path in paths:
-        inside = [path]
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-        if not inside:
-            raise ValueError(f"{path} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}).")
-        for file in inside:
-            name = file.relative_to(path) if path.is_dir() else Path(file.name)
-            number = 1
-            while name in used:
-                number += 1
-                name = name.with_name(f"{file.stem}-{number}{file.suffix}")
-            used.add(name)
-            yield file, name
-
-
-def _analyze_file(
-    analyzer: "Analyzer", path: Path, relative: Path, annotated: Path | None
-) -> dict[str, Any]:
-    from agegenderemo.errors import ImageError
-    from agegenderemo.imaging.load import load_image
-    from agegenderemo.results import error_record, picture_record
-
+    name = str(source.path)
+    if source.error:
+        return error_record(name, source.error), ""
     try:
-        image = load_image(path)
-    except ImageError as error:
-        return error_record(str(path), error)
-    faces = analyzer.analyze(image)
-    if annotated:
-        _save_annotated(image, faces, annotated / relative)
-    return picture_record(str(path), image, faces, analyzer.network)
+        stdin = source.path == STDIN
+        data = read_file(sys.stdin.buffer) if stdin else read_bytes(source.path)
+        picture = read_picture(data, "standard input" if stdin else source.path.name)
+        faces = analyzer.analyze(picture.image)
+        whole = [picture.to_full_size(face) for face in faces]
+        record = picture_record(name, picture.image, whole, analyzer.network)
+        record |= {"width": picture.width, "height": picture.height}
+    except AgeGenderEmoError as error:
+        return error_record(name, error), ""
+    except Exception as error:  # one picture never ends the run for the others
+        return error_record(name, f"It could not be analyzed ({_reason(error)})."), ""
+    try:
+        if annotated:
+            save_drawing(picture.image, faces, annotated, source.relative)
+    except Exception as error:
+        return record, plain_name(f"the drawing of {name} is not written: {_reason(error)}.")
+    return record, ""
 
 
-def _save_annotated(image: Any, faces: list[Any], path: Path) -> None:
-    from PIL import Image
-
-    from agegenderemo.imaging.draw import annotate
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # PNG under the whole old name: a.jpg and a.png of one folder do not collide.
-    Image.fromarray(annotate(image, faces)).save(path.with_name(path.name + ".png"))
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split()).rstrip(".")
+    return text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"
 
 
 COMMAND = Command("analyze", "what the network says of faces in pictures", _add_arguments, _run)

@@ -48,7 +48,7 @@ def load_image(source: ImageLike) -> RGBImage:
     if hasattr(source, "__array__"):
         return _checked_array(source)
     if hasattr(source, "read"):
-        return read_picture(_read_file(source), bounds=_WHOLE).image
+        return read_picture(read_file(source), bounds=_WHOLE).image
     what = "a list of pictures: give one at a time" if isinstance(source, list | tuple) else (
         f"{type(source).__name__}"
     )  # fmt: skip
@@ -73,7 +73,9 @@ def _checked_array(source: Any) -> RGBImage:
     return array
 
 
-def _read_file(file: Any) -> bytes:
+def read_file(file: Any) -> bytes:
+    """All bytes of an open file, from its beginning where it can go there, at most
+    `MAX_FILE_BYTES`; raises ImageError."""
     try:
         if getattr(file, "seekable", bool)():
             file.seek(0)
@@ -82,7 +84,8 @@ def _read_file(file: Any) -> bytes:
         raise ImageError(f"Cannot read the file: {error or type(error).__name__}.") from error
     if not isinstance(data, bytes | bytearray | memoryview):
         raise ImageError("Cannot read the file: it is open for text; open it with mode 'rb'.")
-    return _bounded(bytes(data), "the file")
+    _check_bytes(len(data), "the file")
+    return bytes(data)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -92,13 +95,20 @@ def read_bytes(path: Path) -> bytes:
     try:
         # Without O_NONBLOCK a named pipe holds us until somebody writes into it.
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
-        with os.fdopen(os.open(path, flags | getattr(os, "O_BINARY", 0)), "rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if not stat.S_ISREG(mode):
-                raise ImageError(f"Cannot read {name}: it is {_kind(mode)}, not a file.")
-            return _bounded(file.read(MAX_FILE_BYTES + 1), name)
+        number = os.open(path, flags | getattr(os, "O_BINARY", 0))
+        try:
+            found = os.fstat(number)
+            if not stat.S_ISREG(found.st_mode):
+                raise ImageError(f"Cannot read {name}: it is {_kind(found.st_mode)}, not a file.")
+            _check_bytes(found.st_size, name)
+            with os.fdopen(number, "rb", closefd=False) as file:
+                return file.read(MAX_FILE_BYTES)
+        finally:
+            os.close(number)
     except OSError as error:
         raise ImageError(f"Cannot read {name}: {error.strerror or error}.") from error
+    except ImageError:
+        raise
     except ValueError as error:  # a zero byte in the path
         raise ImageError(f"Cannot read {name!r}: {error}.") from error
 
@@ -109,10 +119,9 @@ def _kind(mode: int) -> str:
     return "a named pipe" if stat.S_ISFIFO(mode) else "a device or a socket"
 
 
-def _bounded(data: bytes, name: str) -> bytes:
-    if len(data) > MAX_FILE_BYTES:
+def _check_bytes(count: int, name: str) -> None:
+    if count > MAX_FILE_BYTES:
         raise ImageError(f"Cannot read {name}: it is larger than {MAX_FILE_BYTES >> 20} MB.")
-    return data
 
 
 def shrink(image: RGBImage, max_side: int) -> tuple[RGBImage, float]:
