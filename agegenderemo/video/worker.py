@@ -1,7 +1,8 @@
 """A stranger's film read in a process of its own, which may run out of memory or time, or crash.
 
 The parent hands over open files and trusts nothing that comes back: plain JSON lines, each
-``{"seconds": done, "of": all}``, and at the end ``{"record", "people"}`` or ``{"error": sentence}``.
+``{"seconds": done, "of": all}``, and at the end ``{"record", "people", "sound"}`` or
+``{"error": sentence}``.
 """
 
 import csv
