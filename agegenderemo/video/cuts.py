@@ -9,7 +9,7 @@ _COLUMNS, _ROWS = 16, 9  # of the small copy that is compared
 _SAMPLES = 4  # pixels of each of its cells, along each side
 _LEAST = 0.06  # mean change of a cut, of the whole range
 _SUDDEN = 4.0  # times the changes before it
-_MEMORY = 0.8  # of those
+_MEMORY = 0.7  # of those
 
 
 class CutDetector:
@@ -28,8 +28,7 @@ class CutDetector:
             return False
         change = float(np.abs(small - last).mean()) / 255
         cut = change >= _LEAST and change >= _SUDDEN * self._usual
-        if not cut:
-            self._usual = _MEMORY * self._usual + (1 - _MEMORY) * change
+        self._usual = _MEMORY * self._usual + (1 - _MEMORY) * change
         return cut
 
 

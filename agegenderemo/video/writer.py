@@ -135,8 +135,8 @@ class FilmWriter:
         if self._sound is None:
             return
         shift = round(self._base / packet.time_base)
-        if packet.pts is None or packet.pts < shift:
-            return  # before the first frame
+        if packet.pts is None or packet.pts + (packet.duration or 0) < shift:
+            return  # before the first frame, and not what a decoder begins with
         packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
         packet.stream = self._sound
         try:

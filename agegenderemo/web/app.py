@@ -54,6 +54,7 @@ def build_demo(analyzer: "Analyzer", store: "Store") -> "gr.Blocks":
     from agegenderemo.web.options import QUEUE_SIZE
     from agegenderemo.web.photo import photo_page
     from agegenderemo.web.privacy import privacy_html
+    from agegenderemo.web.video import video_page
     from agegenderemo.web.words import names_of
 
     demo: gr.Blocks = gr.Blocks(title="AgeGenderEmo", analytics_enabled=False)
@@ -67,6 +68,9 @@ def build_demo(analyzer: "Analyzer", store: "Store") -> "gr.Blocks":
                 photo_page(analyzer, store)
             with gr.Tab("Many photos", id="many"):
                 batch_page(analyzer, store)
+            if find_spec("av"):
+                with gr.Tab("Video", id="video"):
+                    video_page(analyzer, store)
             with gr.Tab("About", id="about"):
                 about_page(analyzer, store.limits)
         gr.HTML(privacy_html(store.limits), apply_default_css=False, elem_id="privacy")

@@ -8,8 +8,8 @@ from agegenderemo.web.guard import Limits
 def privacy_sentence(limits: Limits) -> str:
     """The promise about files, in plain words; every page shows this and nothing else about it."""
     return (
-        "Live frames are read in memory and are never written down; uploaded pictures and their "
-        f"results are deleted after at most {duration(limits.promise_seconds)}, and when the "
+        "Live frames are read in memory and are never written down; uploaded pictures, films and "
+        f"their results are deleted after at most {duration(limits.promise_seconds)}, and when the "
         "server stops."
     )
 

@@ -43,7 +43,9 @@ def _kind(block: Any) -> InputKind:
     name = block.get_block_name()
     if name not in _KINDS:
         raise ValueError(f"The guard does not know how to check an input of {name!r}.")
-    return _KINDS[name]
+    # A choice of one file sends no list.
+    single = name == "file" and block.file_count == "single"
+    return "file" if single else _KINDS[name]
 
 
 def live_functions_of(demo: Any) -> dict[tuple[int, str], LiveFunction]:

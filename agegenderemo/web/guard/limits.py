@@ -23,6 +23,16 @@ class Limits:
 
     picture_bytes: int = 50 * MB
     zip_bytes: int = 1000 * MB
+    film_bytes: int = 200 * MB
+    film_seconds: float = 120
+    """Of a film; what comes after them is not read."""
+    film_frames: int = 7500
+    film_pixels: int = 9_500_000
+    """Of a frame: 4096×2304."""
+    film_work_seconds: float = 300
+    """That a film may be read for."""
+    film_memory_bytes: int = 2000 * MB
+    """Of the process that reads one."""
     request_files: int = 500
     request_bytes: int = 1001 * MB
     """An upload with its boundaries and headers."""

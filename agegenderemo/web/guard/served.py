@@ -1,11 +1,13 @@
 """Files of the store, as they go out."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import BinaryIO
 from urllib.parse import quote
 
+from starlette.datastructures import Headers
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -19,12 +21,14 @@ _SHOWN = {
     ".webp": "image/webp",
     ".gif": "image/gif",
     ".bmp": "image/bmp",
+    ".mp4": "video/mp4",
 }
 """What a browser may show by itself; everything else is handed over as a file to keep. No text, no
 SVG: they could carry scripts."""
 
 _KEPT = {".json": "application/json", ".csv": "text/csv", ".zip": "application/zip"}
 _CHUNK = 1 << 18
+_RANGE = re.compile(r"bytes=([0-9]{0,15})-([0-9]{0,15})")
 
 
 async def send_file(store: Store, path: str, scope: Scope, receive: Receive, send: Send) -> None:
@@ -33,13 +37,21 @@ async def send_file(store: Store, path: str, scope: Scope, receive: Receive, sen
         file = store.open(path)
     except StoreError as error:
         raise Refusal(404, str(error)) from None
-    headers = _headers(path, os.fstat(file.fileno()).st_size)
+    size = os.fstat(file.fileno()).st_size
+    headers, status, left = _headers(path, size), 200, size
+    asked = Headers(scope=scope).get("range", "") if scope["method"] == "GET" else ""
+    if part := _part(asked, size):  # a player that seeks in a film
+        first, last = part
+        status, left = 206, last - first + 1
+        headers |= {"content-range": f"bytes {first}-{last}/{size}", "content-length": str(left)}
+        file.seek(first)
     if scope["method"] == "HEAD":
         file.close()
         await Response(headers=headers)(scope, receive, send)
         return
     try:
-        await StreamingResponse(_chunks(file), headers=headers)(scope, receive, send)
+        body = StreamingResponse(_chunks(file, left), status, headers)
+        await body(scope, receive, send)
     finally:
         file.close()
 
@@ -52,11 +64,27 @@ def _headers(path: str, size: int) -> dict[str, str]:
         "content-type": _SHOWN.get(suffix) or _KEPT.get(suffix) or "application/octet-stream",
         "content-disposition": f"{how}; filename*=utf-8''{quote(name, safe='')}",
         "content-length": str(size),
+        "accept-ranges": "bytes",
         # A face must not outlive its file in some cache on the way.
         "cache-control": "private, no-store",
     }
 
 
-def _chunks(file: BinaryIO) -> Iterator[bytes]:
-    while chunk := file.read(_CHUNK):
+def _part(asked: str, size: int) -> tuple[int, int] | None:
+    """First and last byte of the one part that is asked for; None is all, also where the request
+    makes no sense, as HTTP allows."""
+    match = _RANGE.fullmatch(asked)
+    if not match:
+        return None
+    low, high = match.groups()
+    if not low:
+        first, last = size - int(high or 0), size - 1
+    else:
+        first, last = int(low), min(int(high or size), size - 1)
+    return (max(0, first), last) if max(0, first) <= last else None
+
+
+def _chunks(file: BinaryIO, left: int) -> Iterator[bytes]:
+    while chunk := file.read(min(_CHUNK, left)):
+        left -= len(chunk)
         yield chunk

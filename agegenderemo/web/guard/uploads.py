@@ -2,7 +2,7 @@
 
 import asyncio
 import errno
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 import anyio.to_thread
@@ -12,7 +12,9 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+from agegenderemo.video.formats import FILM_SUFFIXES
 from agegenderemo.web.guard.bodies import Gone, check_stated_length, next_message
+from agegenderemo.web.guard.limits import Limits
 from agegenderemo.web.guard.progress import Progress
 from agegenderemo.web.guard.refusal import Refusal
 from agegenderemo.web.guard.shares import Shares
@@ -139,8 +141,7 @@ class _Form:
             self._left = 0
             return
         name = options[b"filename"].decode("utf-8", "replace")
-        limits = self._limits
-        self._left = limits.zip_bytes if name.lower().endswith(".zip") else limits.picture_bytes
+        self._left = _most_bytes(name, self._limits)
         path = self._store.new_path(name, self._address)
         self.paths.append(path)
         self._file = self._store.create(path)
@@ -151,8 +152,7 @@ class _Form:
         size = end - start
         self._left -= size
         if self._left < 0:
-            most = f"{self._limits.picture_bytes >> 20} MB, a zip {self._limits.zip_bytes >> 20} MB"
-            raise Refusal(413, f"A picture may have at most {most}.")
+            raise Refusal(413, _too_large(self._limits))
         self._store.add(self.paths[-1], size)
         self._file.write(data[start:end])
         self._progress(self.paths[-1].name, size)
@@ -172,6 +172,20 @@ class _Form:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
                 raise Refusal(507, _FULL) from None
+
+
+def _most_bytes(name: str, limits: Limits) -> int:
+    suffix = PurePosixPath(name.lower()).suffix
+    if suffix == ".zip":
+        return limits.zip_bytes
+    return limits.film_bytes if suffix in FILM_SUFFIXES else limits.picture_bytes
+
+
+def _too_large(limits: Limits) -> str:
+    picture, film, archive = (
+        f"{most >> 20} MB" for most in (limits.picture_bytes, limits.film_bytes, limits.zip_bytes)
+    )
+    return f"A picture may have at most {picture}, a film {film}, a zip {archive}."
 
 
 __all__ = ["Gone", "Uploads"]
