@@ -44,14 +44,18 @@ class FaceTracker:
         infinity before the first."""
         return max([self._searched, *(p.seen for p in self._tracks.people)])
 
-    def update(self, frame: RGBImage, time: float) -> list[TrackedFace]:
+    def update(
+        self, frame: RGBImage, time: float, *, search_every: float | None = None
+    ) -> list[TrackedFace]:
         """The faces of the next frame, RGB uint8 H×W×3, with settled predictions.
 
-        ``time`` is in seconds of a clock that only goes forward. Raises ImageError for an array of
-        another kind.
+        ``time`` is in seconds of a clock that only goes forward; ``search_every`` stands in for the
+        threshold, as where many streams share the cores. Raises ImageError for an array of another
+        kind.
         """
         frame = load_image(frame)
-        detections = self._find(frame, time)
+        every = self.thresholds.search_every if search_every is None else search_every
+        detections = self._find(frame, time, every)
         crops = self.analyzer.crops(frame, detections)
         embeddings = [appearance_embedding(crop) for crop in crops]
         flags = self.analyzer.quality_flags(frame, detections, crops)
@@ -64,12 +68,12 @@ class FaceTracker:
         ]
         return self._tracks.update(faces, time)
 
-    def _find(self, frame: RGBImage, time: float) -> list[Detection]:
+    def _find(self, frame: RGBImage, time: float, search_every: float) -> list[Detection]:
         limits, detector = self.thresholds, self.analyzer.detector
         followed = detector.refine(frame, self._tracks.expected(time))
         detections = self._distinct([d for d in followed if d is not None])
         lost = len(detections) < max(1, len(followed))
-        if lost or time - self._searched >= limits.search_every:
+        if lost or time - self._searched >= search_every:
             found = detector.detect(
                 frame, min_face_size=int(limits.min_face_size), max_side=int(limits.search_side)
             )
