@@ -50,18 +50,18 @@ class App:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, timeout: float = 90) -> None:
-        environment = {
-            **os.environ,
-            "GRADIO_SERVER_PORT": str(self.port),
-            "TMPDIR": str(self.temporary),
-        }
+        self.start_command([sys.executable, *self.command, *self.options], {}, timeout)
+
+    def start_command(
+        self, command: list[str], changes: dict[str, str | None], timeout: float
+    ) -> None:
+        """Start it by any command, in a changed environment; None takes a variable away."""
+        own = {"GRADIO_SERVER_PORT": str(self.port), "TMPDIR": str(self.temporary)}
+        changed = {**os.environ, **own, **changes}
+        environment = {name: value for name, value in changed.items() if value is not None}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, *self.command, *self.options],
-                cwd=ROOT,
-                env=environment,
-                stdout=log,
-                stderr=log,
+                command, cwd=ROOT, env=environment, stdout=log, stderr=log
             )
         end = time.monotonic() + timeout
         while time.monotonic() < end:

@@ -110,14 +110,31 @@ def test_a_viewer_keeps_the_person_and_leaves(analyzer: Analyzer) -> None:
     assert len(viewers) == 1
 
 
-def test_a_viewer_has_one_frame_under_way(analyzer: Analyzer) -> None:
+def test_many_viewers_share_the_searches(analyzer: Analyzer) -> None:
     viewers = live.Viewers(analyzer.tracker)
-    with viewers.turn(VIEWER, 0.0), viewers.turn("another-viewer", 0.0):
-        with pytest.raises(live.FrameError) as refused, viewers.turn(VIEWER, 0.0):
-            pass
-        assert refused.value.busy
-    with viewers.turn(VIEWER, 0.0):
-        pass
+    own = analyzer.tracker().thresholds.search_every
+    for number in range(64):
+        with viewers.turn(f"viewer-{number}", 10.0) as tracker:
+            assert viewers.search_every(tracker, 10.0) >= own
+            seen(tracker, 10.0)
+    assert viewers.search_every(tracker, 10.0) == 64 / live.SEARCHES > 2
+    assert viewers.search_every(tracker, 10.0 + live.ACTIVE_SECONDS) == own
+
+
+def test_a_tracker_searches_as_rarely_as_it_is_told(analyzer: Analyzer) -> None:
+    frame = load_image(ASTRONAUT)
+    searches = 0
+
+    class Counting(type(analyzer.detector)):  # type: ignore[misc]
+        def detect(self, *given: Any, **named: Any) -> Any:
+            nonlocal searches
+            searches += 1
+            return super().detect(*given, **named)
+
+    tracker = FaceTracker(Analyzer(Counting(), analyzer.predictor))
+    for step in range(9):
+        assert len(tracker.update(frame, step / 4, search_every=1.0)) == 1
+    assert searches == 3
 
 
 def test_no_frame_brings_back_who_left(analyzer: Analyzer) -> None:

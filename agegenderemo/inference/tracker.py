@@ -44,18 +44,27 @@ class FaceTracker:
         infinity before the first."""
         return max([self._searched, *(p.seen for p in self._tracks.people)])
 
-    def update(self, frame: RGBImage, time: float, *, cut: bool = False) -> list[TrackedFace]:
+    def update(
+        self,
+        frame: RGBImage,
+        time: float,
+        *,
+        cut: bool = False,
+        search_every: float | None = None,
+    ) -> list[TrackedFace]:
         """The faces of the next frame, RGB uint8 H×W×3, with settled predictions.
 
         ``time`` is in seconds of a clock that only goes forward; ``cut`` says that this frame
-        begins another shot, so that nobody is where they were. Raises ImageError for an array of
-        another kind.
+        begins another shot, so that nobody is where they were; ``search_every`` stands in for the
+        threshold, as where many streams share the cores. Raises ImageError for an array of another
+        kind.
         """
         frame = load_image(frame)
         if cut:
             self._tracks.cut()
             self._searched = -math.inf
-        detections = self._find(frame, time)
+        every = self.thresholds.search_every if search_every is None else search_every
+        detections = self._find(frame, time, every)
         crops = self.analyzer.crops(frame, detections)
         embeddings = [appearance_embedding(crop) for crop in crops]
         flags = self.analyzer.quality_flags(frame, detections, crops)
@@ -68,12 +77,12 @@ class FaceTracker:
         ]
         return self._tracks.update(faces, time)
 
-    def _find(self, frame: RGBImage, time: float) -> list[Detection]:
+    def _find(self, frame: RGBImage, time: float, search_every: float) -> list[Detection]:
         limits, detector = self.thresholds, self.analyzer.detector
         followed = detector.refine(frame, self._tracks.expected(time))
         detections = self._distinct([d for d in followed if d is not None])
         lost = len(detections) < max(1, len(followed))
-        wait = limits.search_lost_every if lost else limits.search_every
+        wait = limits.search_lost_every if lost else search_every
         if time - self._searched >= wait:
             found = detector.detect(
                 frame, min_face_size=int(limits.min_face_size), max_side=int(limits.search_side)

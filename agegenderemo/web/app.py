@@ -149,7 +149,9 @@ def serve(
 
     from agegenderemo.inference.analyzer import Analyzer
     from agegenderemo.web.guard import Store, assembly
+    from agegenderemo.web.guard.memory import give_back_large_blocks
 
+    give_back_large_blocks()
     host, port = listening_address(host, port)
     with closing(Store(limits)) as store:
         os.environ["GRADIO_TEMP_DIR"] = str(store.folder)

@@ -7,6 +7,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, BinaryIO
 
@@ -23,6 +24,7 @@ from agegenderemo.web.cards import face_table, note
 from agegenderemo.web.downloads import csv_text, download_text, full_disk_said, json_text
 from agegenderemo.web.guard import Store, StoreError
 from agegenderemo.web.guard.names import safe_name, visible
+from agegenderemo.web.guard.picture_pool import PicturePool
 from agegenderemo.web.guard.zips import BAD_ZIP, Budget, ZipError, check_zip
 from agegenderemo.web.photo import read_photo
 from agegenderemo.web.picture_input import FilesInput
@@ -148,19 +150,22 @@ def analyze_items(
     items: Iterator[Item],
     annotated: zipfile.ZipFile,
     left: Counter[str] | None = None,
+    pool: PicturePool | None = None,
 ) -> Iterator[dict[str, Any]]:
     """One result a picture in the documented JSON shape, one with an ``error`` for a bad
     one.
 
     The annotated pictures go into ``annotated`` as JPEG, under names that are unique there;
-    ``left`` is told how many faces of a picture were not read.
+    ``left`` is told how many faces of a picture were not read. ``pool`` reads them, or else the
+    thread that asks.
     """
     for number, item in enumerate(items, start=1):
         if item.content is None:
             yield error_record(item.name, item.error or "")
             continue
         try:
-            photo = read_photo(analyzer, item.content, item.name)
+            read = partial(read_photo, analyzer, item.content, item.name)
+            photo = pool.run(read) if pool else read()
         except ImageError as error:
             yield error_record(item.name, error)
             continue
@@ -206,6 +211,8 @@ def batch_page(analyzer: Analyzer, store: Store) -> None:
 def _batch_shower(
     analyzer: Analyzer, store: Store
 ) -> Callable[[list[str] | None, gr.Progress], tuple[Any, ...]]:
+    pool = PicturePool(1, store.limits.picture_seconds, nice=10)
+
     def show_batch(
         paths: list[str] | None,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - gradio finds it by the default
@@ -215,19 +222,19 @@ def _batch_shower(
         total = count_items(paths, store)
         results: list[dict[str, Any]] = []
         left: Counter[str] = Counter()
-        with full_disk_said():
-            zip_path = store.new_path("annotated.zip")
+        with full_disk_said(), store.all_or_nothing() as new_path:
+            zip_path = new_path("annotated.zip")
             with store.create(zip_path) as file, zipfile.ZipFile(file, "w") as annotated:
                 items = read_items(paths, store)
-                for result in analyze_items(analyzer, items, annotated, left):
+                for result in analyze_items(analyzer, items, annotated, left, pool):
                     results.append(result)
                     progress((len(results), max(total, len(results))), unit="pictures")
             return (
                 note(_summary(results, left)),
                 gr.update(visible=True),
                 face_table(results, analyzer.tasks, with_file=True),
-                download_text(store, "faces.json", json_text(results)),
-                download_text(store, "faces.csv", csv_text(results, analyzer.tasks)),
+                download_text(store, new_path("faces.json"), json_text(results)),
+                download_text(store, new_path("faces.csv"), csv_text(results, analyzer.tasks)),
                 str(zip_path),
             )
 

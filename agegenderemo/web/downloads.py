@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -33,18 +34,16 @@ def json_text(results: Any) -> str:
     return json.dumps(results, indent=2, ensure_ascii=False)
 
 
-def download_text(store: Store, name: str, text: str) -> str:
-    """Path of a UTF-8 file ``name`` that holds ``text``, ready for a download button."""
-    path = store.new_path(name)
+def download_text(store: Store, path: Path, text: str) -> str:
+    """A new UTF-8 file of the store that holds ``text``, as a download button takes it."""
     with store.create(path) as file:
         file.write(text.encode("utf-8", "replace"))
     return str(path)
 
 
-def download_picture(store: Store, name: str, image: RGBImage) -> str:
-    """Path of a JPEG file ``name``. Not an array for gradio to save: it would lie under a name that
+def download_picture(store: Store, path: Path, image: RGBImage) -> str:
+    """A new JPEG file of the store. Not an array for gradio to save: it would lie under a name that
     follows from its content, which the guard does not serve."""
-    path = store.new_path(name)
     with store.create(path) as file:
         Image.fromarray(image).save(file, "JPEG", quality=88)
     return str(path)

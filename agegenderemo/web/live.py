@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from typing import Any
 
 import gradio as gr
@@ -24,9 +25,13 @@ from agegenderemo.web import assets, words
 
 MAX_FRAME_BYTES = 300_000
 MAX_FRAME_WIDTH, MAX_FRAME_HEIGHT = 1280, 960
-MAX_VIEWERS = 64
+MAX_VIEWERS = 1024  # a stream is a few kB; someone with ever new names must not push others out
 MAX_LEFT = 1024  # names of viewers who left, so that a late frame does not bring them back
 STATE_SECONDS = 60  # after which a viewer who sends nothing is forgotten
+ACTIVE_SECONDS = 2.0  # within which a viewer who is here sends a frame, also on a full server
+SEARCHES = 24
+"""Whole frames that are searched a second, at most, for all viewers whose faces are in sight: a
+search costs as much as three readings of a face."""
 
 _PREFIX = "data:image/jpeg;base64,"
 _UNREADABLE = (binascii.Error, OSError, SyntaxError, ValueError, MemoryError,
@@ -35,12 +40,7 @@ _SCRIPTS = ("words", "bars", "ribbon", "stage", "camera", "save", "live")
 
 
 class FrameError(AgeGenderEmoError):
-    """A frame that is refused; the message is a sentence for people. ``busy`` frames may be sent
-    again."""
-
-    def __init__(self, message: str, *, busy: bool = False) -> None:
-        super().__init__(message)
-        self.busy = busy
+    """A frame that is refused; the message is a sentence for people."""
 
 
 def decode_frame(data: object) -> RGBImage:
@@ -69,43 +69,48 @@ def decode_frame(data: object) -> RGBImage:
 
 
 class Viewers:
-    """The streams that are watched now: a tracker for each, and that it has one frame under way.
+    """The streams that are watched now: a tracker for each.
 
-    Bounded, so that viewers who left cost nothing: the one unseen for longest makes room.
+    Bounded, so that viewers who left cost nothing: the one unseen for longest makes room. Frames of
+    one viewer come one after the other; the guard's pool sees to that.
     """
 
     def __init__(self, new_tracker: Callable[[], FaceTracker], most: int = MAX_VIEWERS) -> None:
         self._new_tracker = new_tracker
         self._most = most
         self._lock = threading.Lock()
-        self._trackers: OrderedDict[str, FaceTracker] = OrderedDict()
-        self._busy: set[str] = set()
+        self._trackers: OrderedDict[str, FaceTracker] = OrderedDict()  # the last seen comes last
         self._left: OrderedDict[str, None] = OrderedDict()
 
     @contextmanager
     def turn(self, viewer: str, now: float) -> Iterator[FaceTracker]:
-        """Hold a viewer's stream, whose tracker this is. A new one is kept when a frame was
-        followed, ``now`` is on its clock.
-
-        Raises FrameError when a frame of that viewer is under way already.
-        """
+        """A viewer's stream, whose tracker this is. A new one is kept when a frame was followed,
+        ``now`` is on its clock."""
         with self._lock:
-            if viewer in self._busy:
-                raise FrameError("The last frame is still being read.", busy=True)
-            self._busy.add(viewer)
-            for name, tracker in list(self._trackers.items()):
-                if name not in self._busy and now - tracker.last_seen > STATE_SECONDS:
-                    del self._trackers[name]
-            tracker = self._trackers.get(viewer) or self._new_tracker()
+            tracker = self._trackers.pop(viewer, None) or self._new_tracker()
+            while self._trackers and now - next(iter(self._trackers.values())).last_seen > (
+                STATE_SECONDS
+            ):
+                self._trackers.popitem(last=False)
+            self._keep(viewer, tracker)
         try:
             yield tracker
         finally:
             with self._lock:
-                self._busy.discard(viewer)
-                if viewer not in self._left and math.isfinite(tracker.last_seen):
-                    self._keep(viewer, tracker)
+                self._keep(viewer, tracker)
+
+    def search_every(self, tracker: FaceTracker, now: float) -> float:
+        """Seconds between two searches of a stream's whole frame: more where many are watched."""
+        with self._lock:
+            recent = (
+                now - one.last_seen < ACTIVE_SECONDS for one in reversed(self._trackers.values())
+            )
+            active = sum(1 for _ in takewhile(bool, recent))
+        return max(tracker.thresholds.search_every, active / SEARCHES)
 
     def _keep(self, viewer: str, tracker: FaceTracker) -> None:
+        if viewer in self._left or not math.isfinite(tracker.last_seen):
+            return
         self._trackers[viewer] = tracker
         self._trackers.move_to_end(viewer)
         while len(self._trackers) > self._most:
@@ -142,10 +147,12 @@ def frame_reader(viewers: Viewers) -> Callable[[object], dict[str, Any]]:
             with viewers.turn(viewer, time.monotonic()) as tracker:
                 frame = decode_frame(parts["frame"])
                 start = time.perf_counter()
-                tracked = tracker.update(frame, time.monotonic())
+                now = time.monotonic()
+                every = viewers.search_every(tracker, now)
+                tracked = tracker.update(frame, now, search_every=every)
                 spent = 1000 * (time.perf_counter() - start)
         except FrameError as error:
-            return {"error": str(error), "busy": error.busy}
+            return {"error": str(error), "busy": False}
         height, width = frame.shape[:2]
         return {
             "width": width,

@@ -27,6 +27,7 @@ from agegenderemo.web.downloads import (
     json_text,
 )
 from agegenderemo.web.guard import Store, StoreError
+from agegenderemo.web.guard.picture_pool import PicturePool
 from agegenderemo.web.guard.pictures import Picture, read_faces, read_picture
 from agegenderemo.web.picture_input import PictureFile
 
@@ -34,6 +35,7 @@ EXAMPLES = ("astronaut.jpg", "solvay-1927.jpg")
 MAX_SHOWN_SIDE = 2400
 """Pixels of the longer side of the annotated picture: more would only load the browser."""
 
+_AT_ONCE = 2
 _HINT = "Choose a picture, paste one, or take a snapshot. Its faces appear here."
 
 
@@ -106,7 +108,7 @@ def photo_page(analyzer: Analyzer, store: Store) -> None:
         ],
         api_visibility="private",
         concurrency_id="analyze",
-        concurrency_limit=2,
+        concurrency_limit=_AT_ONCE,
         show_progress_on=[message],
         trigger_mode="always_last",
     )
@@ -130,7 +132,7 @@ def photo_page(analyzer: Analyzer, store: Store) -> None:
             f"{words.names_of(analyzer.tasks)} of every face of a picture, the largest face first."
         ),
         concurrency_id="analyze",
-        concurrency_limit=2,
+        concurrency_limit=_AT_ONCE,
     )
 
 
@@ -154,11 +156,17 @@ def read_photo(analyzer: Analyzer, source: BinaryIO | bytes, name: str) -> Photo
     return Photo(picture, faces, record | {"width": picture.width, "height": picture.height}, left)
 
 
-def _read_upload(analyzer: Analyzer, store: Store, path: str) -> Photo:
+def _pool(store: Store) -> PicturePool:
+    """As many threads as gradio has workers for it: one address, which has one call at a time,
+    never holds both."""
+    return PicturePool(_AT_ONCE, store.limits.picture_seconds, nice=5)
+
+
+def _read_upload(analyzer: Analyzer, store: Store, pool: PicturePool, path: str) -> Photo:
     """The same for a file of the store; raises gr.Error with one sentence for people."""
     try:
         with store.open(path) as file:
-            return read_photo(analyzer, file, Path(path).name)
+            return pool.run(lambda: read_photo(analyzer, file, Path(path).name))
     except (ImageError, StoreError) as error:
         raise gr.Error(str(error), print_exception=False) from error
 
@@ -203,6 +211,7 @@ def _legend(face: Face) -> str:
 
 
 def _photo_shower(analyzer: Analyzer, store: Store) -> Callable[[str | None], tuple[Any, ...]]:
+    pool = _pool(store)
     nothing = (gr.skip(),) * 6
 
     def show_photo(path: str | None) -> tuple[Any, ...]:
@@ -210,20 +219,20 @@ def _photo_shower(analyzer: Analyzer, store: Store) -> Callable[[str | None], tu
         if path is None:
             return note(_HINT, "hint"), hidden, hidden, *nothing, []
         try:
-            photo = _read_upload(analyzer, store, path)
+            photo = _read_upload(analyzer, store, pool, path)
         except gr.Error as error:
             return note(error.message, "bad"), hidden, hidden, *nothing, []
+        with full_disk_said(), store.all_or_nothing() as new_path:
+            return show(photo, Path(path).stem, new_path)
+
+    def show(photo: Photo, stem: str, new_path: Callable[[str], Path]) -> tuple[Any, ...]:
         image, faces, result = photo.picture.image, photo.faces, photo.record
-        stem = Path(path).stem
         drawn, _ = shrink(annotate(image, faces), MAX_SHOWN_SIDE)
-        with full_disk_said():
-            shown = gr.update(value=download_picture(store, f"{stem}.jpg", drawn), visible=True)
+        picture = download_picture(store, new_path(f"{stem}.jpg"), drawn)
+        shown = gr.update(value=picture, visible=True)
         if not faces:
             text = "No face was found. Faces should be at least 20 pixels wide and not far turned."
-            return note(text), shown, hidden, *nothing, []
-        with full_disk_said():
-            json_path = download_text(store, f"{stem}.json", json_text(result))
-            csv_path = download_text(store, f"{stem}.csv", csv_text([result], analyzer.tasks))
+            return note(text), shown, gr.update(visible=False), *nothing, []
         return (
             note(_count(photo) + _legend(faces[0])),
             shown,
@@ -231,8 +240,8 @@ def _photo_shower(analyzer: Analyzer, store: Store) -> Callable[[str | None], tu
             face_cards(image, faces, analyzer.tasks),
             *_chart(0, faces[0], analyzer.tasks),
             face_table([result], analyzer.tasks),
-            json_path,
-            csv_path,
+            download_text(store, new_path(f"{stem}.json"), json_text(result)),
+            download_text(store, new_path(f"{stem}.csv"), csv_text([result], analyzer.tasks)),
             faces,
         )
 
@@ -247,9 +256,11 @@ def _count(photo: Photo) -> str:
 
 
 def _endpoint(analyzer: Analyzer, store: Store) -> Callable[[str], dict[str, Any]]:
+    pool = _pool(store)
+
     def analyze(image: str) -> dict[str, Any]:
         if not image:
             raise gr.Error("No picture was sent.", print_exception=False)
-        return _read_upload(analyzer, store, image).record
+        return _read_upload(analyzer, store, pool, image).record
 
     return analyze

@@ -19,13 +19,15 @@ Files = Sequence[tuple[str, bytes]]
 
 
 class Stranger:
-    """What the page and its clients send, by hand."""
+    """What the page and its clients send, by hand: to the app, or to what stands before it."""
 
-    def __init__(self, app: App) -> None:
-        self.url, self.app = app.url, app
-        self.api = f"{app.url}gradio_api/"
-        self.web = httpx.Client(timeout=120)
-        self.config: dict[str, Any] = self.web.get(f"{app.url}config").json()
+    def __init__(
+        self, app: App | None, url: str = "", headers: dict[str, str] | None = None
+    ) -> None:
+        self.url = url or (app.url if app else "")
+        self.api = f"{self.url}gradio_api/"
+        self.web = httpx.Client(timeout=120, headers=headers)
+        self.config: dict[str, Any] = self.web.get(f"{self.url}config").json()
         self._calls = 0
 
     def component(self, name: str) -> int:

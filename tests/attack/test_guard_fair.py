@@ -1,12 +1,16 @@
 """Turns: one address with many names does not starve another."""
 
 import asyncio
+import os
 import threading
 import time
+from functools import partial
 
 import pytest
 
+from agegenderemo.errors import ImageError
 from agegenderemo.web.guard.fair import Busy, FairPool
+from agegenderemo.web.guard.picture_pool import PicturePool
 
 pytestmark = pytest.mark.slow
 
@@ -79,6 +83,8 @@ def test_a_session_has_one_frame_and_an_address_bounded_ones() -> None:
         await asyncio.sleep(0.05)
         with pytest.raises(Busy, match="still being read"):
             await one.run("a", "x", lambda: "")
+        with pytest.raises(Busy, match="still being read"):  # its state is one, wherever it is
+            await one.run("b", "x", lambda: "")
         waiting = [asyncio.create_task(one.run("a", name, lambda: "")) for name in "yz"]
         await asyncio.sleep(0.05)
         with pytest.raises(Busy, match="other viewers"):
@@ -119,3 +125,50 @@ def test_a_caller_who_leaves_frees_the_place() -> None:
         assert await one.run("a", "y", lambda: "now") == "now"
 
     asyncio.run(main())
+
+
+# ------------------------------------------------------------------ whole pictures
+
+
+def test_a_picture_that_does_not_end_costs_its_caller_a_second_and_no_thread() -> None:
+    before = set(threading.enumerate())
+    pictures = PicturePool(1, 0.2, nice=5)
+    hold = threading.Event()
+    for _ in range(2):  # as many as there are spare threads
+        start = time.monotonic()
+        with pytest.raises(ImageError, match="takes too long"):
+            pictures.run(lambda: hold.wait(20))
+        assert time.monotonic() - start < 2
+        assert pictures.run(lambda: "read") == "read"
+    with pytest.raises(ImageError, match="takes too long"):
+        pictures.run(lambda: hold.wait(20))
+    with pytest.raises(ImageError, match="busy"):  # three threads hang, and no fourth is made
+        pictures.run(lambda: "read")
+    hold.set()
+    time.sleep(0.1)
+    assert pictures.run(lambda: "read") == "read"
+    assert len(set(threading.enumerate()) - before) == 1
+
+
+def test_threads_without_work_end_and_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agegenderemo.web.guard.picture_pool._IDLE_SECONDS", 0.05)
+    before = set(threading.enumerate())
+    pictures = PicturePool(2, 10, nice=5)
+    for _ in range(2):
+        assert pictures.run(lambda: "read") == "read"
+        time.sleep(0.3)
+        assert set(threading.enumerate()) <= before
+
+
+def test_pictures_are_read_behind_live_frames_and_their_errors_come_back() -> None:
+    pictures = PicturePool(1, 10, nice=5)
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    behind = pictures.run(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+    assert behind == min(19, own + 5)
+    for error in (ImageError("no picture"), TimeoutError("a socket's")):
+        with pytest.raises(type(error), match=str(error)):
+            pictures.run(partial(_raise, error))
+
+
+def _raise(error: Exception) -> None:
+    raise error

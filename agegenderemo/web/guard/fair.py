@@ -27,8 +27,9 @@ class _Job(Generic[T]):
 
 class FairPool(Generic[T]):
     """Runs work on ``threads`` threads of its own. Addresses take turns, and within one its
-    sessions; a session has one piece of work waiting or under way, an address at most ``each``
-    waiting, all together ``total``. What waits longer than ``seconds`` is answered Busy.
+    sessions; a session, from wherever, has one piece of work waiting or under way, an address at
+    most ``each`` waiting, all together ``total``. What waits longer than ``seconds`` is answered
+    Busy.
 
     Where several addresses are active, none of them holds every thread: a free one is there for
     the next.
@@ -38,7 +39,7 @@ class FairPool(Generic[T]):
         self._threads, self._each, self._total, self._seconds = threads, each, total, seconds
         self._ready = threading.Condition()
         self._waiting: OrderedDict[str, OrderedDict[str, _Job[T]]] = OrderedDict()
-        self._sessions: set[tuple[str, str]] = set()
+        self._sessions: set[str] = set()
         self._running: Counter[str] = Counter()
         self._seen: OrderedDict[str, float] = OrderedDict()
         self._stopped = False
@@ -66,14 +67,14 @@ class FairPool(Generic[T]):
 
     def _put(self, address: str, session: str, work: Callable[[], T]) -> _Job[T]:
         with self._ready:
-            if (address, session) in self._sessions:
+            if session in self._sessions:
                 raise Busy("The last frame is still being read.")
             mine = len(self._waiting.get(address, ()))
             if self._stopped or mine >= self._each or self._count() >= self._total:
                 raise Busy("The server is busy with other viewers.")
             now = time.monotonic()
             job = _Job(work, now + self._seconds)
-            self._sessions.add((address, session))
+            self._sessions.add(session)
             self._waiting.setdefault(address, OrderedDict())[session] = job
             self._remember(address, now)
             self._ready.notify()
@@ -87,7 +88,7 @@ class FairPool(Generic[T]):
                 del jobs[session]
                 if not jobs:
                     del self._waiting[address]
-                self._sessions.discard((address, session))
+                self._sessions.discard(session)
 
     def _count(self) -> int:
         return sum(map(len, self._waiting.values()))
@@ -129,7 +130,7 @@ class FairPool(Generic[T]):
                     self._running[address] -= 1
                     if not self._running[address]:
                         del self._running[address]
-                    self._sessions.discard((address, session))
+                    self._sessions.discard(session)
                     self._ready.notify()
 
     def _forget_old(self) -> None:

@@ -61,6 +61,9 @@ class Limits:
     frame_seconds: float = 4.0
     """A live frame that waited longer is answered as busy."""
 
+    picture_seconds: float = 60
+    """For the reading of one picture; so long it also waits for a thread, at most."""
+
     keep_seconds: float = 30 * 60
     """Uploads and results older than this are deleted."""
     sweep_seconds: float = 60

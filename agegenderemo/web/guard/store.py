@@ -10,7 +10,7 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -118,6 +118,22 @@ class Store:
         except StoreError:
             return False
         return True
+
+    @contextlib.contextmanager
+    def all_or_nothing(self) -> Iterator[Callable[[str], Path]]:
+        """`new_path` for the results of one call: where the block fails, they go at once."""
+        made: list[Path] = []
+
+        def new_path(name: str) -> Path:
+            made.append(self.new_path(name))
+            return made[-1]
+
+        try:
+            yield new_path
+        except BaseException:
+            for path in made:
+                self.remove(path)
+            raise
 
     def remove(self, path: Path) -> None:
         """Delete a file of `new_path` at once, with its folder."""
