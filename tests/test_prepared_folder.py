@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from agegenderemo.cli import main
-from agegenderemo.data import folder as folders
 from agegenderemo.data.dataset import CropSource, PreparedSet
 from agegenderemo.data.prepare import SEARCH_OPTIONS, prepare
 from agegenderemo.data.samples import DatasetIndex, Estimate, ImageRef, Sample
@@ -124,7 +123,7 @@ def test_a_kill_while_a_set_is_extended_loses_nothing(
     tmp_path: Path, out: Path, moves: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index = pictures(tmp_path / "faces", "abcdefg")
-    real, done = os.replace, []
+    real, done = os.replace, list[Path]()
 
     def replace(source: Path, target: Path) -> None:
         if Path(source).is_dir():
@@ -133,7 +132,7 @@ def test_a_kill_while_a_set_is_extended_loses_nothing(
             done.append(source)
         real(source, target)
 
-    monkeypatch.setattr(folders.os, "replace", replace)
+    monkeypatch.setattr("agegenderemo.data.folder.os.replace", replace)
     with pytest.raises(KeyboardInterrupt):
         whole(index, out)
     monkeypatch.undo()
