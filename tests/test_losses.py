@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from agegenderemo.data.samples import ImageRef, Label, Sample
+from agegenderemo.data.samples import Estimate, ImageRef, Label, Sample
 from agegenderemo.data.targets import RegressionTarget, Targets, make_targets
-from agegenderemo.tasks import DEFAULT_TASKS, EMOTION, TaskSpec
+from agegenderemo.tasks import AGE, DEFAULT_TASKS, EMOTION, TaskSpec
 from agegenderemo.training.losses import (
     LossSettings,
     error,
+    errors,
     kl_divergence,
     label_counts,
     multitask_loss,
@@ -91,8 +92,9 @@ def test_what_has_no_label_reaches_neither_loss_nor_gradient_even_as_nan(regress
     mode = {"age": "mse"} if regression == "mse" else {}
     targets = targets_of({"gender": 0, "emotion": HAPPY}, {"age": 40})
     for target in targets.values():
-        for value in target[:-1]:
-            value[~target.mask] = math.nan
+        for value in target:
+            if value.dtype != torch.bool:
+                value[~target.mask] = math.nan
     out = outputs(2)
     total, tasks = multitask_loss(out, targets, LossSettings(regression=mode))  # type: ignore[arg-type]
     assert tasks["age"].item() == (100 if regression == "mse" else 10)
@@ -153,3 +155,23 @@ def test_uneven_labels_are_weighed_over_the_whole_batch() -> None:
     ]
     assert sum(halves) / 2 == pytest.approx(35)
     assert multitask_loss(answers(8), whole, LossSettings()).tasks["age"].item() == 35
+
+
+def test_a_number_that_was_guessed_costs_less_nearby() -> None:
+    """As the mean absolute error against the guesses themselves, by counting."""
+    samples = [Sample(ImageRef(Path(), "a"), "train", {"age": Estimate(30.0, 4.0)})] * 3
+    target = make_targets(samples, (AGE,), (AGE,))["age"]
+    assert isinstance(target, RegressionTarget)
+    raw = torch.tensor([30.0, 33.0, 60.0], requires_grad=True)
+    found = errors(raw, target)
+    guesses = 30 + 4 * torch.special.ndtri((torch.arange(100_000) + 0.5) / 100_000)
+    counted = [float((value - guesses).abs().mean()) for value in raw.tolist()]
+    expected = [value - counted[0] for value in counted]
+    assert found.tolist() == pytest.approx(expected, abs=2e-3)
+    torch.autograd.backward(found.sum())
+    assert raw.grad is not None
+    assert raw.grad.tolist() == pytest.approx([0.0, 0.547, 1.0], abs=1e-3)
+    squared = multitask_loss(
+        {"age": raw}, Targets(age=target), LossSettings(regression={"age": "mse"})
+    )
+    assert float(squared.total) == pytest.approx((0 + 9 + 900) / 3)

@@ -112,10 +112,14 @@ def test_preparing_again_does_nothing_and_another_list_is_refused(
     marked.crops[0] = 77  # a row that is done is not done again
     prepare("utkface", index, tmp_path, DETECTOR, processes=1)
     assert (PreparedSet.open(tmp_path / "utkface").crops[0] == 77).all()
-    with pytest.raises(DatasetError, match="another list of samples"):
+    with pytest.raises(DatasetError, match=r"another list of samples: \d+ of 12 are not in this"):
         prepare("utkface", index.only("test"), tmp_path, DETECTOR)
     with pytest.raises(DatasetError, match="another alignment template"):
         prepare("utkface", index, tmp_path, DETECTOR, template="ffhq")
+    with pytest.raises(DatasetError, match="holds crops of 128 pixels, not 256"):
+        prepare("utkface", index, tmp_path, DETECTOR, size=256)
+    with pytest.raises(DatasetError, match="64 to 256 pixels, in steps of 16, not 100"):
+        prepare("utkface", index, tmp_path, DETECTOR, size=100)
 
 
 def test_a_folder_of_version_0_1_is_gone_on_with(
@@ -159,6 +163,8 @@ def test_a_killed_run_goes_on_to_the_same_crops(
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    with pytest.raises(DatasetError, match=r"is not finished: \d+ of 12 faces"):
+        PreparedSet.open(tmp_path / "utkface")
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     assert np.array_equal(PreparedSet.open(tmp_path / "utkface").crops, prepared.crops)
 

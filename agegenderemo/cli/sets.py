@@ -1,6 +1,7 @@
 """Data sets for several commands, raw ones and prepared ones."""
 
 import argparse
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,10 +24,29 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def known_set(args: Arguments) -> str:
-    """The name of the data set; raises DatasetError with the known names for another."""
+    """The name of the data set: a published one, or one that is prepared under ``--root``.
+
+    Raises DatasetError with the known names for another.
+    """
     from agegenderemo.data.readers import get_reader
 
+    root: Path | None = getattr(args, "root", None)
+    if root is not None and (root / args.data / "samples.jsonl").is_file():
+        return str(args.data)
     return get_reader(args.data).name
+
+
+def own_name(root: Path) -> str:
+    """What a set of the user's own is called by itself: ``faces`` of ``data/faces.csv``."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", root.resolve().stem).strip(".-") or "own"
+
+
+def check_name(name: str) -> None:
+    """Raises DatasetError for a name that no folder of a prepared set can bear."""
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", name):
+        raise DatasetError(
+            f"--name is letters, digits, '_', '-' and '.', such as my-faces, not {name!r}."
+        )
 
 
 def add_ffhq_parts(parser: argparse.ArgumentParser) -> None:

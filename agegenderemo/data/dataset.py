@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agegenderemo.data import legacy
-from agegenderemo.data.samples import ImageRef, Label, Sample, Split, check_labels
+from agegenderemo.data.samples import Estimate, ImageRef, Label, Sample, Split, check_labels
 from agegenderemo.errors import DatasetError
 from agegenderemo.tasks import TaskSpec, by_name
 from agegenderemo.types import Template
@@ -62,9 +62,20 @@ class PreparedSet:
     def open(cls, folder: Path, writable: bool = False) -> "PreparedSet":
         """Map the arrays of a folder that ``prepare``, today's or that of version 0.1, made.
 
-        Raises DatasetError when the folder holds no prepared set.
+        Raises DatasetError when the folder holds no prepared set, or one that ``prepare`` has not
+        finished; to finish it, it is opened ``writable``.
         """
-        mode: Literal["r+", "r"] = "r+" if writable else "r"
+        prepared = cls._map(folder, "r+" if writable else "r")
+        left = int(np.sum(prepared.source == CropSource.TODO))
+        if left and not writable:
+            raise DatasetError(
+                f"{folder} is not finished: {left:,} of {len(prepared.samples):,} faces are still "
+                f"to be prepared; run {_command(folder)} again, which goes on where it was."
+            )
+        return prepared
+
+    @classmethod
+    def _map(cls, folder: Path, mode: Literal["r+", "r"]) -> "PreparedSet":
         old = legacy.is_legacy(folder)
         source_name = legacy.SOURCE if old else "source"
         try:
@@ -107,9 +118,19 @@ class PreparedSet:
         return np.array([key in known for key in keys], dtype=bool)
 
 
-def index_to_json(template: Template, tasks: Sequence[TaskSpec]) -> str:
-    """What stands in ``index.json``."""
-    return json.dumps({"template": template, "tasks": [spec.to_dict() for spec in tasks]}, indent=1)
+def index_to_json(template: Template, tasks: Sequence[TaskSpec], command: str = "") -> str:
+    """What stands in ``index.json``; ``command`` makes the set, and finishes it."""
+    index = {"template": template, "tasks": [spec.to_dict() for spec in tasks]}
+    return json.dumps(index | ({"command": command} if command else {}), indent=1)
+
+
+def _command(folder: Path) -> str:
+    """What finishes a set, for people."""
+    try:
+        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    except OSError:  # version 0.1 has no such file
+        index = {}
+    return f"'{index.get('command', 'agegenderemo prepare')}'"
 
 
 def sample_to_json(sample: Sample) -> str:
@@ -121,6 +142,7 @@ def sample_to_json(sample: Sample) -> str:
         "labels": {name: _finite(label) for name, label in sample.labels.items()},
         "votes": sample.votes,
         "race": sample.race,
+        "box": sample.box,
     }
     return json.dumps({k: v for k, v in fields.items() if v is not None}, allow_nan=False)
 
@@ -129,13 +151,14 @@ def sample_from_json(line: str, tasks: Sequence[TaskSpec]) -> Sample:
     """What `sample_to_json` wrote; raises ValueError, TypeError or LookupError otherwise."""
     fields = json.loads(line)
     specs = by_name(tasks)
-    votes = fields.get("votes")
+    votes, box = fields.get("votes"), fields.get("box")
     return Sample(
         image_from_json(fields),
         fields["split"],
         {name: _label(specs[name], value) for name, value in fields["labels"].items()},
         None if votes is None else tuple(votes),
         fields.get("race"),
+        None if box is None else tuple(box),
     )
 
 
@@ -148,10 +171,14 @@ def image_from_json(fields: Mapping[str, Any]) -> ImageRef:
 def _finite(label: Label) -> Any:
     if isinstance(label, tuple):
         return [None if math.isinf(value) else value for value in label]
+    if isinstance(label, Estimate):
+        return {"mean": float(label), "deviation": label.deviation}
     return label
 
 
 def _label(spec: TaskSpec, value: Any) -> Label:
     if isinstance(value, list):
         return tuple(math.inf if v is None else float(v) for v in value)
+    if isinstance(value, dict):
+        return Estimate(value["mean"], value["deviation"])
     return int(value) if spec.kind == "binary" else float(value)

@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from agegenderemo.data.dataset import CropSource, PreparedSet, index_to_json, sample_to_json
+from agegenderemo.data.dataset import CropSource, PreparedSet
+from agegenderemo.data.folder import open_folder
 from agegenderemo.data.readers import READERS, read_bytes
-from agegenderemo.data.samples import DatasetIndex
+from agegenderemo.data.samples import DatasetIndex, Sample
 from agegenderemo.errors import DatasetError, ImageError
 from agegenderemo.imaging.geometry import align
 from agegenderemo.imaging.load import load_image
 from agegenderemo.types import (
     CROP_SIZE,
+    Box,
     Detection,
     Detector,
     Landmarks,
@@ -30,6 +32,9 @@ from agegenderemo.types import (
 SEARCH_OPTIONS: dict[str, Any] = {"max_side": 320, "min_score": 0.6}
 """What a detector for `prepare` should be made with: pictures this small, and a lower score than
 for photos, because each picture is known to hold a face."""
+
+CROP_SIZES = range(64, 257, 16)
+"""Pixels that crops may have."""
 
 _CHUNK = 32
 _SEARCH_SIDE = 144  # pixels: smaller pictures are enlarged to it before the search
@@ -44,60 +49,68 @@ def prepare(
     detector: Callable[[], Detector],
     processes: int | None = None,
     template: Template = "face",
+    *,
+    whole: bool | None = None,
+    size: int = CROP_SIZE,
+    command: str = "",
 ) -> PreparedSet:
     """Detect, align and store the face of every sample under ``out / name``.
 
-    The face is the largest near the middle. A face that is not found is searched again in a picture
-    with a wider border, then framed by the set's median landmarks; `CropSource` records which.
-    Pictures that are published in the wanted template are taken whole. Rows that are done stay done
-    when the run is killed and repeated.
+    The face is the one in the sample's box, else the largest near the middle. A face that is not
+    found is searched again in a picture with a wider border, then framed by the set's median
+    landmarks; `CropSource` records which. Pictures that are aligned already are taken ``whole``: by
+    default those of a set that is published in the wanted template. Crops are ``size`` pixels wide.
+    Rows that are done stay done when the run is killed and repeated, or samples are added.
 
     ``detector`` makes one, with `SEARCH_OPTIONS`, in each of ``processes`` (by default one a core),
-    so it must survive pickling.
+    so it must survive pickling. ``command`` is what people are told to run again to finish the set.
 
     Raises DatasetError when the folder holds another list of samples, or the same one in another
-    template, or the set has none.
+    template or size, or the set has none.
     """
     if not index.samples:
         raise DatasetError(f"{name} has no readable sample: {index.summary()}.")
+    if size not in CROP_SIZES:
+        low, high = min(CROP_SIZES), max(CROP_SIZES)
+        raise DatasetError(f"Crops have {low} to {high} pixels, in steps of 16, not {size}.")
     folder = out / name
-    _create(folder, index, template)
-    prepared = PreparedSet.open(folder, writable=True)
-    if name in READERS and READERS[name].published_template == template:
-        _take_whole(prepared)
-        return prepared
+    prepared = open_folder(folder, index, template, size, command)
+    if whole is None:
+        whole = name in READERS and READERS[name].published_template == template
     todo = np.flatnonzero(prepared.source == CropSource.TODO)
+    if whole:
+        _run(folder, todo, None, processes, f"{name}: reading")
+        return prepared
     _run(folder, todo, detector, processes, f"{name}: finding faces")
     _frame_the_rest(prepared, np.load(folder / "landmarks.npy", "r"))
     return prepared
 
 
-def _take_whole(prepared: PreparedSet) -> None:
-    todo = np.flatnonzero(prepared.source == CropSource.TODO)
-    for row in tqdm(todo, desc=f"{prepared.name}: reading", unit="image"):
-        image = _load(prepared, row)
-        if image is not None:
-            prepared.crops[row] = _whole(image)
-            prepared.source[row] = CropSource.WHOLE
-
-
 def _frame_the_rest(prepared: PreparedSet, points: NDArray[np.float32]) -> None:
-    """Last, because it needs the median landmarks of the faces that were found."""
-    missing = np.flatnonzero(prepared.source == CropSource.TODO)
+    """Last, because it needs the median landmarks of the faces that were found: in the whole
+    picture, or in the box of the face where there is one."""
+    missing = prepared.source == CropSource.TODO
     found = np.isin(prepared.source, (CropSource.DETECTED, CropSource.PADDED))
-    if not len(missing):
+    if not missing.any():
         return
     if not found.any():
         raise DatasetError(
-            f"No face was found in any of the {len(missing):,} images of {prepared.name}."
+            f"No face was found in any of the {np.sum(missing):,} images of {prepared.name}."
         )
-    median = np.median(points[found], axis=0)
-    for row in tqdm(missing, desc=f"{prepared.name}: framing the rest", unit="face"):
-        image = _load(prepared, row)
-        if image is not None:
-            landmarks = _to_pixels(median, image)
-            prepared.crops[row] = align(image, landmarks, CROP_SIZE, prepared.template)
-            prepared.source[row] = CropSource.ASSUMED
+    boxed = np.array([sample.box is not None for sample in prepared.samples])
+    for alike in (~boxed, boxed):
+        rows = np.flatnonzero(missing & alike)
+        if not (found & alike).any():  # nothing says how these are framed
+            prepared.source[rows] = CropSource.UNREADABLE
+            continue
+        median = np.median(points[found & alike], axis=0)
+        for row in tqdm(rows, desc=f"{prepared.name}: framing the rest", unit="face"):
+            image = _load(prepared, row)
+            if image is not None:
+                landmarks = _to_pixels(median, frame_of(prepared.samples[row], image))
+                size = prepared.crops.shape[1]
+                prepared.crops[row] = align(image, landmarks, size, prepared.template)
+                prepared.source[row] = CropSource.ASSUMED
 
 
 def report_line(prepared: PreparedSet) -> str:
@@ -114,76 +127,85 @@ def report_line(prepared: PreparedSet) -> str:
     )
 
 
-def _create(folder: Path, index: DatasetIndex, template: Template) -> None:
-    listing = folder / "samples.jsonl"
-    if listing.exists():
-        there = PreparedSet.open(folder)
-        if there.samples != index.samples:
-            raise DatasetError(f"{folder} was made from another list of samples; remove it first.")
-        if there.template != template:
-            raise DatasetError(f"{folder} was made in another alignment template; remove it first.")
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    count = len(index.samples)
-    for name, shape, dtype in (
-        ("crops", (count, CROP_SIZE, CROP_SIZE, 3), np.uint8),
-        ("source", (count,), np.uint8),
-        ("digest", (count, 20), np.uint8),
-        ("landmarks", (count, 5, 2), np.float32),
-    ):
-        np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape)
-    (folder / "index.json").write_text(index_to_json(template, index.tasks), encoding="utf-8")
-    # Last, because its presence says that the arrays are there.
-    temporary = listing.with_suffix(".tmp")
-    lines = "".join(sample_to_json(sample) + "\n" for sample in index.samples)
-    temporary.write_text(lines, encoding="utf-8")
-    os.replace(temporary, listing)
-
-
 def _run(
     folder: Path,
     rows: NDArray[np.int64],
-    detector: Callable[[], Detector],
+    detector: Callable[[], Detector] | None,
     processes: int | None,
     title: str,
 ) -> None:
+    if not len(rows):
+        return
     chunks = [rows[i : i + _CHUNK] for i in range(0, len(rows), _CHUNK)]
-    # Spawned, not forked: the threads of a runtime do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with (
-        context.Pool(processes or os.cpu_count(), _start_worker, (folder, detector)) as pool,
-        tqdm(total=len(rows), desc=title, unit="face", disable=not len(rows)) as bar,
-    ):
-        for done in pool.imap_unordered(_prepare_chunk, chunks):
-            bar.update(done)
+    count = min(processes or os.cpu_count() or 1, len(chunks))
+    with tqdm(total=len(rows), desc=title, unit="image") as bar:
+        if count == 1:
+            _start_worker(folder, detector)
+            for chunk in chunks:
+                bar.update(_prepare_chunk(chunk))
+            return
+        # Spawned, not forked: the threads of a runtime do not survive a fork.
+        context = multiprocessing.get_context("spawn")
+        with context.Pool(count, _start_worker, (folder, detector)) as pool:
+            for done in pool.imap_unordered(_prepare_chunk, chunks):
+                bar.update(done)
 
 
-_worker: tuple[Detector, PreparedSet, NDArray[np.float32]]
+_worker: tuple[Detector | None, PreparedSet, NDArray[np.float32]]
 
 
-def _start_worker(folder: Path, detector: Callable[[], Detector]) -> None:
+def _start_worker(folder: Path, detector: Callable[[], Detector] | None) -> None:
     global _worker
     points = np.load(folder / "landmarks.npy", "r+")
-    _worker = (detector(), PreparedSet.open(folder, writable=True), points)
+    made = None if detector is None else detector()
+    _worker = (made, PreparedSet.open(folder, writable=True), points)
 
 
 def _prepare_chunk(rows: NDArray[np.int64]) -> int:
     detector, prepared, points = _worker
+    size = prepared.crops.shape[1]
     images: dict[int, RGBImage] = {}
     for row in rows.tolist():
         image = _load(prepared, row)
         if image is not None:
             images[row] = image
-    found = dict(_search(detector, images, 0.0))
-    again = {row: image for row, image in images.items() if row not in found}
+    if detector is None:
+        for row, image in images.items():
+            prepared.crops[row] = _whole(image, size)
+            prepared.source[row] = CropSource.WHOLE
+        return len(rows)
+    boxes = {row: _box(prepared.samples[row], image) for row, image in images.items()}
+    found: dict[int, Detection] = {}
+    for row, box in boxes.items():
+        face = None if box is None else detector.refine(images[row], [box])[0]
+        if face is not None:
+            found[row] = face
+    unboxed = {row: image for row, image in images.items() if boxes[row] is None}
+    found |= _search(detector, unboxed, 0.0)
+    again = {row: image for row, image in unboxed.items() if row not in found}
     padded = dict(_search(detector, again, _PADDING))
     for row, face in (found | padded).items():
         image = images[row]
-        prepared.crops[row] = align(image, face.landmarks, CROP_SIZE, prepared.template)
-        points[row] = np.asarray(face.landmarks) / image.shape[1::-1]
+        prepared.crops[row] = align(image, face.landmarks, size, prepared.template)
+        left, top, right, bottom = frame_of(prepared.samples[row], image)
+        points[row] = (np.asarray(face.landmarks) - (left, top)) / (right - left, bottom - top)
         # After the crop: a row that says it is done must be.
         prepared.source[row] = CropSource.DETECTED if row in found else CropSource.PADDED
     return len(rows)
+
+
+def _box(sample: Sample, image: RGBImage) -> Box | None:
+    """The given box of a face in pixels."""
+    if sample.box is None:
+        return None
+    scale = image.shape[1::-1] * 2 if max(sample.box) <= 1 else (1, 1, 1, 1)
+    x1, y1, x2, y2 = (value * side for value, side in zip(sample.box, scale, strict=True))
+    return x1, y1, x2, y2
+
+
+def frame_of(sample: Sample, image: RGBImage) -> Box:
+    """What landmarks are told as fractions of: the given box, or the whole picture."""
+    return _box(sample, image) or (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
 
 
 def _load(prepared: PreparedSet, row: int) -> RGBImage | None:
@@ -197,10 +219,10 @@ def _load(prepared: PreparedSet, row: int) -> RGBImage | None:
     return image
 
 
-def _whole(image: RGBImage) -> RGBImage:
+def _whole(image: RGBImage, size: int) -> RGBImage:
     picture = Image.fromarray(image)
-    if picture.size != (CROP_SIZE, CROP_SIZE):
-        picture = picture.resize((CROP_SIZE, CROP_SIZE), Image.Resampling.BICUBIC)
+    if picture.size != (size, size):
+        picture = picture.resize((size, size), Image.Resampling.BICUBIC)
     return np.asarray(picture)
 
 
@@ -253,5 +275,7 @@ def _back(face: Detection, factor: int, border: int) -> Detection:
     return Detection((x1, y1, x2, y2), face.score, landmarks)
 
 
-def _to_pixels(points: NDArray[np.float32], image: RGBImage) -> Landmarks:
-    return tuple((float(x), float(y)) for x, y in points * image.shape[1::-1])  # type: ignore[return-value]
+def _to_pixels(points: NDArray[np.float32], frame: Box) -> Landmarks:
+    left, top, right, bottom = frame
+    pixels = points * np.array((right - left, bottom - top)) + np.array((left, top))
+    return tuple((float(x), float(y)) for x, y in pixels)  # type: ignore[return-value]

@@ -8,24 +8,57 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from agegenderemo.tasks import TaskSpec, by_name, check_distribution
+from agegenderemo.types import Box
 
 Split = Literal["train", "val", "test"]
 
 Interval = tuple[float, float]
 
+
+class Estimate(float):
+    """A number that people guessed: the mean of their guesses, and their standard deviation in the
+    same unit. Where a plain number is wanted it is the mean."""
+
+    deviation: float
+
+    def __new__(cls, mean: float, deviation: float) -> "Estimate":
+        """Raises ValueError for a deviation that is none."""
+        if not (math.isfinite(deviation) and deviation >= 0):
+            raise ValueError(f"a deviation is zero or more, not {deviation}")
+        estimate = super().__new__(cls, mean)
+        estimate.deviation = float(deviation)
+        return estimate
+
+    def __getnewargs__(self) -> tuple[float, float]:  # type: ignore[override]
+        return float(self), self.deviation
+
+    def __eq__(self, other: object) -> bool:
+        return float(self) == other and self.deviation == getattr(other, "deviation", 0.0)
+
+    def __ne__(self, other: object) -> bool:  # float has one of its own
+        return not self == other
+
+    __hash__ = float.__hash__
+
+    def __repr__(self) -> str:
+        return f"{float(self)} ± {self.deviation}"
+
+
 Label = float | int | Interval | tuple[float, ...]
 """What is known of a face in one task.
 
-Of a regression the number, or the closed interval that holds it, whose end may be infinite; of a
-binary task 0 or 1, the index of its class; of a categorical one a probability for each class.
+Of a regression the number (an `Estimate` where it is the mean of guesses), or the closed interval
+that holds it, whose end may be infinite; of a binary task 0 or 1, the index of its class; of a
+categorical one a probability for each class.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class ImageRef:
-    """Where the bytes of one image are: a file, a member of a zip, or a row of ``fer2013.csv``.
+    """Where the bytes of one image are: a file, a member of a zip or tar, or a row of
+    ``fer2013.csv``.
 
-    ``name`` is the path inside a folder or zip; ``offset`` the byte where the csv row begins.
+    ``name`` is the path inside a folder or archive; ``offset`` the byte where the csv row begins.
     """
 
     container: Path
@@ -40,6 +73,8 @@ class Sample:
     ``labels`` are by the name of the task, in the vocabulary of the data set's own tasks; one that
     is not known is absent. ``votes`` are the raw counts of annotators, where the set has them;
     ``race`` is used only to measure fairness and to choose how often a face is drawn in training.
+    ``box`` says where the face is, (x1, y1, x2, y2) in pixels of the picture, or in fractions of
+    its sides where no number is above one; without it the face is searched for.
     """
 
     image: ImageRef
@@ -47,12 +82,17 @@ class Sample:
     labels: Mapping[str, Label] = field(default_factory=dict, hash=False)
     votes: tuple[int, ...] | None = None
     race: str | None = None
+    box: Box | None = None
 
     def __post_init__(self) -> None:
         if self.split not in get_args(Split):
             raise ValueError(f"a split is one of {', '.join(get_args(Split))}, not {self.split!r}")
         if self.votes is not None and (not self.votes or min(self.votes) < 0):
             raise ValueError(f"votes are counts, none below zero, not {self.votes}")
+        if self.box is not None:
+            x1, y1, x2, y2 = self.box
+            if not (all(map(math.isfinite, self.box)) and x1 < x2 and y1 < y2):
+                raise ValueError(f"a box is (x1, y1, x2, y2) with x1 < x2, y1 < y2, not {self.box}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +107,7 @@ class SkippedEntry:
 class DatasetIndex:
     """What a reader made of a data set: samples with the ``tasks`` that they are labelled for, what
     was left out, and what it could restore without guessing (``repaired``, such as a
-    spreadsheet-mangled band).
+    spreadsheet-mangled band). ``notes`` say what was not understood, or stands for the whole set.
 
     Raises ValueError for a label that its task cannot have.
     """
@@ -76,6 +116,7 @@ class DatasetIndex:
     tasks: tuple[TaskSpec, ...]
     skipped: tuple[SkippedEntry, ...] = ()
     repaired: tuple[SkippedEntry, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_labels(self.samples, self.tasks)
@@ -94,7 +135,7 @@ class DatasetIndex:
                 counts[entry.reason] = counts.get(entry.reason, 0) + 1
             if counts:
                 parts.append(f"{title} " + ", ".join(f"{n:,} ({why})" for why, n in counts.items()))
-        return "; ".join(parts)
+        return "; ".join([*parts, *self.notes])
 
 
 def check_labels(samples: tuple[Sample, ...], tasks: tuple[TaskSpec, ...]) -> None:

@@ -15,11 +15,13 @@ _ENOUGH = 0.5  # of a distribution must lie on classes that the network knows
 
 class RegressionTarget(NamedTuple):
     """Closed intervals in the unit of the task, ``low == high`` where the number is known; ``high``
-    is infinite where the interval is open. Where the mask is False they mean nothing."""
+    is infinite where the interval is open. ``deviation`` is that of the guesses where the number is
+    the mean of some, else 0. Where the mask is False they mean nothing."""
 
     low: Tensor  # (N,) float32
     high: Tensor  # (N,) float32
     mask: Tensor  # (N,) bool
+    deviation: Tensor  # (N,) float32
 
 
 class BinaryTarget(NamedTuple):
@@ -112,6 +114,7 @@ def _regression(labels: Sequence[Label | None]) -> RegressionTarget:
         torch.tensor([low for low, _ in ends], dtype=torch.float32),
         torch.tensor([high for _, high in ends], dtype=torch.float32),
         _mask(labels),
+        torch.tensor([getattr(label, "deviation", 0.0) for label in labels], dtype=torch.float32),
     )
 
 

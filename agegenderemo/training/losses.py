@@ -1,5 +1,6 @@
 """The masked multi-task loss: a task without labels in a batch adds exactly zero."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import reduce
@@ -59,9 +60,11 @@ def multitask_loss(
     counts = counts or label_counts(targets)
     tasks = {}
     for name, target in targets.items():
-        own = errors(predictions[name], _zeroed(target))
-        if settings.regression.get(name) == "mse" and isinstance(target, RegressionTarget):
-            own = own**2
+        squared = settings.regression.get(name) == "mse"
+        if squared and isinstance(target, RegressionTarget):
+            own = error(predictions[name], *_zeroed(target)[:2]) ** 2
+        else:
+            own = errors(predictions[name], _zeroed(target))
         tasks[name] = masked_mean(own, target.mask, counts[name])
     return Losses(weighted_sum(tasks, settings.weights), tasks)
 
@@ -70,8 +73,10 @@ def _zeroed(target: Target) -> Target:
     """Zeros where there is no label: whatever stood there would reach the gradient, were it NaN."""
     mask = target.mask
     if isinstance(target, RegressionTarget):
-        low, high = (torch.where(mask, end, 0.0) for end in target[:2])
-        return RegressionTarget(low, high, mask)
+        low, high, deviation = (
+            torch.where(mask, own, 0.0) for own in (target.low, target.high, target.deviation)
+        )
+        return RegressionTarget(low, high, mask, deviation)
     if isinstance(target, BinaryTarget):
         return BinaryTarget(torch.where(mask, target.value, 0.0), mask)
     return CategoricalTarget(torch.where(mask[:, None], target.probabilities, 0.0), mask)
@@ -85,7 +90,7 @@ def weighted_sum(values: Mapping[str, Tensor], weights: Mapping[str, float]) -> 
 def errors(raw: Tensor, target: Target) -> Tensor:
     """(N,) how far each raw output is from its target, where the mask says that there is one."""
     if isinstance(target, RegressionTarget):
-        return error(raw, target.low, target.high)
+        return guess_error(error(raw, target.low, target.high), target.deviation)
     if isinstance(target, BinaryTarget):
         return F.binary_cross_entropy_with_logits(raw, target.value, reduction="none")
     return kl_divergence(raw, target.probabilities)
@@ -94,6 +99,17 @@ def errors(raw: Tensor, target: Target) -> Tensor:
 def error(value: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """How far each value is outside its closed interval; 0 inside."""
     return F.relu(low - value) + F.relu(value - high)
+
+
+def guess_error(distance: Tensor, deviation: Tensor) -> Tensor:
+    """What a distance from the mean of normally spread guesses costs: the mean absolute error
+    against a guess, less what the mean itself has. Where the deviation is 0, the distance.
+    """
+    spread = torch.where(deviation > 0, deviation, 1.0)
+    ratio = distance / spread
+    least = spread * math.sqrt(2 / math.pi)
+    cost = least * torch.expm1(-(ratio**2) / 2) + distance * torch.erf(ratio / math.sqrt(2))
+    return torch.where(deviation > 0, cost, distance)
 
 
 def kl_divergence(logits: Tensor, target: Tensor) -> Tensor:

@@ -15,13 +15,15 @@ Read = Callable[[Path], DatasetIndex]
 @dataclass(frozen=True, slots=True)
 class ReaderSpec:
     """A data set by name: what people call it, how it is read, what its faces are labelled for, and
-    the alignment template that its pictures are published in, where it is one of ours."""
+    the alignment template that its pictures are published in, where it is one of ours. ``own`` is
+    for readers of the user's own sets, each of which is called by a name of its own."""
 
     name: str
     title: str
     read: Read
     tasks: tuple[TaskSpec, ...]
     published_template: Template | None = None
+    own: bool = False
 
 
 READERS: dict[str, ReaderSpec] = {}
@@ -33,13 +35,14 @@ def register_reader(
     title: str,
     tasks: tuple[TaskSpec, ...],
     published_template: Template | None = None,
+    own: bool = False,
 ) -> Callable[[Read], Read]:
     """Decorator that adds a reader under ``name``; raises ValueError for a name taken twice."""
 
     def add(read: Read) -> Read:
         if name in READERS:
             raise ValueError(f"a reader named {name!r} is registered already")
-        READERS[name] = ReaderSpec(name, title, read, tasks, published_template)
+        READERS[name] = ReaderSpec(name, title, read, tasks, published_template, own)
         return read
 
     return add
@@ -57,4 +60,9 @@ def read(name: str, root: str | Path) -> DatasetIndex:
 
     Raises DatasetError for an unknown name, a missing folder or an unknown layout.
     """
-    return get_reader(name).read(Path(root))
+    reader, root = get_reader(name), Path(root)
+    if not root.exists():
+        raise DatasetError(
+            f"There is nothing at {root}; give the folder or archive of {reader.title}."
+        )
+    return reader.read(root)
