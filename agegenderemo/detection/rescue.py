@@ -15,13 +15,13 @@ from agegenderemo.errors import AgeGenderEmoError
 from agegenderemo.imaging.geometry import iou
 from agegenderemo.imaging.load import shrink
 from agegenderemo.imaging.turn import TurnedPicture
-from agegenderemo.types import Box, Detection, Detector, RGBImage
+from agegenderemo.types import Box, Detection, Detector, Landmarks, RGBImage
 
 Search = Literal["auto", "thorough", "plain"]
 """How hard to look: again only where nothing was found, always, or never."""
 
-QUARTERS = (90, 180, 270)
-EIGHTHS = tuple(range(45, 360, 45))
+_QUARTERS = (90, 180, 270)
+_EIGHTHS = tuple(range(45, 360, 45))
 _SURE = 0.9999  # an upright face that the search is so sure of was never one that lies
 _BETTER = 3.0  # times less doubt that another way up must leave
 _SAME = 0.3  # overlap of two boxes of one face
@@ -32,7 +32,9 @@ _TILE_SIDE = 1600
 _TILE_PIXELS = 24_000_000  # larger pictures are cut into tiles at this size
 _TILE_OVERLAP = 160
 _TILE_MIN_FACE = 28
-_DIM = 1.25  # times that brightening must stretch a picture to be worth a search
+_DARK = 2.0  # times that brightening must stretch a picture for the turns to be searched too
+_OFF_SIZE = 24  # smallest face that puts the pyramid between the sizes of a plain search
+_PADDING = 0.25  # of the shorter side: a face that fills its picture has room then
 
 
 class Found(NamedTuple):
@@ -79,12 +81,12 @@ def right_way_up(
     for turn in sorted(set(turns.values()) - {0}):
         copy = TurnedPicture.of(image, turn)
         misread = [faces[i] for i, other in turns.items() if other == turn]
-        again = (_back(copy, face) for face in detector.detect(copy.image))
+        again = (face_back(copy, face) for face in detector.detect(copy.image))
         found = [face for face in again if face is not None]
         for face in misread:
             if not any(iou(face.box, other.box) >= _SAME for other in found):
                 (near,) = detector.refine(copy.image, [copy.box_of(face.box)])
-                found.append((near and _back(copy, near)) or face)
+                found.append((near and face_back(copy, near)) or face)
         for face in found:
             upright = _merged(upright, face)
     return _largest_first(upright)
@@ -102,7 +104,7 @@ def _turn_of(detector: Detector, image: RGBImage, face: Detection) -> int:
     """Degrees anticlockwise, by quarters, that bring a face upright."""
     part, box = _surroundings(image, face.box)
     best, doubt = 0, _doubt(face)
-    for turn in (0, *QUARTERS):
+    for turn in (0, *_QUARTERS):
         copy = TurnedPicture.of(part, turn)
         (seen,) = detector.refine(copy.image, [copy.box_of(box)])
         if seen is None:
@@ -153,17 +155,33 @@ def _rescued(detector: Detector, image: RGBImage) -> list[Detection]:
 
 def _candidates(detector: Detector, image: RGBImage) -> Iterator[_Candidate]:
     small, scale = shrink(image, _RESCUE_SIDE)
-    bright = brightened(small)
-    for picture, turns in ((small, EIGHTHS), (bright, (0, *EIGHTHS))):
-        if picture is None:
-            continue
-        for turn in turns:
-            copy = TurnedPicture.of(picture, turn)
-            for found, sure in _confirmed(detector, copy.image, detector.detect(copy.image)):
-                face = _back(copy, found)
-                if face is not None:
-                    yield _Candidate(_scaled(face, scale), sure)
+    for picture, turn, min_face_size in _copies(small):
+        copy = TurnedPicture.of(picture, turn)
+        again = detector.detect(copy.image, min_face_size=min_face_size)
+        for found, sure in _confirmed(detector, copy.image, again):
+            face = face_back(copy, found)
+            if face is not None:
+                yield _Candidate(_scaled(face, scale), sure)
+    # Outside the edges there is more of them: a face that fills its picture has room then.
+    border = round(_PADDING * min(small.shape[:2]))
+    for picture in (small, brightened(small)):
+        padded = np.pad(picture, ((border, border), (border, border), (0, 0)), mode="edge")
+        for face, sure in _confirmed(detector, padded, detector.detect(padded)):
+            moved = _within(_shifted(face, -border, -border), small)
+            if moved is not None:
+                yield _Candidate(_scaled(moved, scale), sure)
     yield from _tiled(detector, image)
+
+
+def _copies(image: RGBImage) -> Iterator[tuple[RGBImage, int, int | None]]:
+    """What is searched: a picture, by how many degrees it is turned, and the smallest face."""
+    bright = brightened(image)
+    yield image, 0, _OFF_SIZE
+    yield bright, 0, None
+    for turn in _EIGHTHS:
+        yield image, turn, None
+        if stretch(image) >= _DARK:
+            yield bright, turn, None
 
 
 def _tiled(detector: Detector, image: RGBImage) -> Iterator[_Candidate]:
@@ -196,25 +214,30 @@ def _confirmed(
             yield face, (face.score + seen.score) / 2
 
 
-def brightened(image: RGBImage) -> RGBImage | None:
-    """A picture stretched over the whole range of each channel, the outermost hundredth cut off;
-    None where that changes little."""
-    low, high = np.percentile(image[::4, ::4], (1, 99))
-    if (high - low) * _DIM > 255 or high <= low:
-        return None
+def brightened(image: RGBImage) -> RGBImage:
+    """A picture stretched over the whole range of each channel, the outermost hundredth cut
+    off."""
     return np.asarray(ImageOps.autocontrast(Image.fromarray(image), cutoff=1))
+
+
+def stretch(image: RGBImage) -> float:
+    """How many times `brightened` stretches the brightness of a picture, about."""
+    low, high = np.percentile(image[::4, ::4], (1, 99))
+    return float(255 / max(1.0, high - low))
 
 
 # --- places ------------------------------------------------------------------------------------
 
 
-def _back(copy: TurnedPicture, face: Detection) -> Detection | None:
+def face_back(copy: TurnedPicture, face: Detection) -> Detection | None:
     """A face of a turned copy in pixels of the picture; None for one in the copy's corners."""
-    x1, y1, x2, y2 = copy.box_back(face.box)
-    x1, y1, x2, y2 = max(0.0, x1), max(0.0, y1), min(copy.width, x2), min(copy.height, y2)
-    if x1 >= x2 or y1 >= y2:
-        return None
-    return Detection((x1, y1, x2, y2), face.score, copy.points_back(face.landmarks))
+    box, points = copy.box_back(face.box), copy.points_back(face.landmarks)
+    return _clipped(box, face.score, points, copy.width, copy.height)
+
+
+def _within(face: Detection, image: RGBImage) -> Detection | None:
+    height, width = image.shape[:2]
+    return _clipped(face.box, face.score, face.landmarks, width, height)
 
 
 def _shifted(face: Detection, x: float, y: float) -> Detection:
@@ -229,3 +252,14 @@ def _scaled(face: Detection, scale: float) -> Detection:
     x1, y1, x2, y2 = (v / scale for v in face.box)
     a, b, c, d, e = ((x / scale, y / scale) for x, y in face.landmarks)
     return replace(face, box=(x1, y1, x2, y2), landmarks=(a, b, c, d, e))
+
+
+def _clipped(
+    box: Box, score: float, points: Landmarks, width: int, height: int
+) -> Detection | None:
+    """With the part of its box that lies in the picture; None where nothing does."""
+    x1, y1, x2, y2 = box
+    inner = max(0.0, x1), max(0.0, y1), min(float(width), x2), min(float(height), y2)
+    if inner[0] >= inner[2] or inner[1] >= inner[3]:
+        return None
+    return Detection(inner, score, points)

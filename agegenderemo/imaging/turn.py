@@ -61,9 +61,7 @@ class TurnedPicture:
         x, y = off @ (matrix if way == 1 else matrix.T)
         across, down = abs(matrix[0])
         sides = (box[2] - box[0], box[3] - box[1])
-        halves = [
-            (a * across + b * down) / (across + down) / 2 for a, b in (sides, sides[::-1])
-        ]
+        halves = [(a * across + b * down) / (across + down) / 2 for a, b in (sides, sides[::-1])]
         return (float(x), float(y)), (float(halves[0]), float(halves[1]))
 
     def _matrix(self) -> NDArray[np.float64]:

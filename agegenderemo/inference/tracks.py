@@ -35,6 +35,8 @@ class Thresholds(SettlingRates):
 
     search_every: float = 0.5
     """The whole frame is searched at least so often."""
+    blind_after: float = 1.0
+    """Without a face for so long, frames are searched brightened and turned too."""
     search_side: float = 320
     """Pixels of the longer side of the copy of a frame that is searched."""
     min_face_size: float = 30
@@ -219,9 +221,7 @@ class Tracks:
         weight = self._weight(face)
         answers = {name: settling.start(p, weight) for name, p in face.predictions.items()}
         box, still = face.detection.box, (0.0, 0.0)
-        return Track(
-            track_id, box, still, time, time, face.embedding, answers, look=face.embedding
-        )
+        return Track(track_id, box, still, time, time, face.embedding, answers, look=face.embedding)
 
     def _follow(self, track: Track, face: Observation, time: float) -> Track:
         moved = self._place(track, face, time)
