@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 from agegenderemo.cli.common import Arguments, Command, add_checkpoint
 
 if TYPE_CHECKING:
+    from agegenderemo.detection import Search
     from agegenderemo.inference.analyzer import Analyzer
 
 
@@ -22,6 +23,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="one row a face")
     parser.add_argument("--annotated", type=Path, metavar="DIR", help="pictures with their faces")
+    parser.add_argument(
+        "--search",
+        choices=("auto", "thorough", "plain"),
+        default="auto",
+        help="look again for faces that are turned, small or in the dark: where none was found "
+        "(the default), always, or never",
+    )
     add_checkpoint(parser)
 
 
@@ -40,7 +48,7 @@ def _run(args: Arguments) -> int:
             table = csv.DictWriter(stream, csv_fields(analyzer.tasks))
             table.writeheader()
         for path, relative in _with_progress(files):
-            record = _analyze_file(analyzer, path, relative, args.annotated)
+            record = _analyze_file(analyzer, path, relative, args.annotated, args.search)
             bad += "error" in record
             if lines:
                 print(json.dumps(record), file=lines, flush=True)
@@ -90,7 +98,7 @@ def _files(paths: list[Path]) -> Iterator[tuple[Path, Path]]:
 
 
 def _analyze_file(
-    analyzer: "Analyzer", path: Path, relative: Path, annotated: Path | None
+    analyzer: "Analyzer", path: Path, relative: Path, annotated: Path | None, search: "Search"
 ) -> dict[str, Any]:
     from agegenderemo.errors import ImageError
     from agegenderemo.imaging.load import load_image
@@ -100,10 +108,11 @@ def _analyze_file(
         image = load_image(path)
     except ImageError as error:
         return error_record(str(path), error)
-    faces = analyzer.analyze(image)
+    found = analyzer.find(image, search)
+    faces = analyzer.read_faces(image, found.detections)
     if annotated:
         _save_annotated(image, faces, annotated / relative)
-    return picture_record(str(path), image, faces)
+    return picture_record(str(path), image, faces, found.search)
 
 
 def _save_annotated(image: Any, faces: list[Any], path: Path) -> None:
