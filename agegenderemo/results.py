@@ -9,6 +9,9 @@ from agegenderemo.types import QUALITY_FLAGS, Face, RGBImage
 SCHEMA_VERSION = 2
 """Of the JSON record and the CSV columns; 1 was before the keys of 0.2 (see CHANGELOG.md)."""
 
+SEARCHES = ("plain", "thorough")
+"""How a picture was searched in the end."""
+
 _BEFORE = ("file", "face", "x1", "y1", "x2", "y2", "score")
 _AFTER = ("quality_flags", "error")
 
@@ -18,14 +21,18 @@ def csv_fields(tasks: Sequence[TaskSpec]) -> tuple[str, ...]:
     return (*_BEFORE, *(column for spec in tasks for column in csv_columns(spec)), *_AFTER)
 
 
-def picture_record(name: str, image: RGBImage, faces: Sequence[Face]) -> dict[str, Any]:
-    """One analysed picture as plain JSON types: see `json_schema`."""
+def picture_record(
+    name: str, image: RGBImage, faces: Sequence[Face], search: str
+) -> dict[str, Any]:
+    """One analysed picture as plain JSON types, see `json_schema`; ``search`` is how it was
+    searched, of `SEARCHES`."""
     height, width = image.shape[:2]
     return {
         "schema_version": SCHEMA_VERSION,
         "file": name,
         "width": width,
         "height": height,
+        "search": search,
         "faces": [face.to_dict() for face in faces],
     }
 
@@ -87,12 +94,19 @@ def json_schema(tasks: Sequence[TaskSpec]) -> dict[str, Any]:
         },
         "score": {"description": "how sure the detector is", **_share()},
         "landmarks": {
-            "description": "left and right eye, nose, left and right mouth corner, x and y in "
-            "pixels of the picture",
+            "description": "left and right eye, nose, left and right mouth corner of the upright "
+            "face, x and y in pixels of the picture",
             "type": "array",
             "items": pair,
             "minItems": 5,
             "maxItems": 5,
+        },
+        "roll": {
+            "description": "degrees that the face is turned clockwise in the picture: 0 is "
+            "upright, 180 on its head",
+            "type": "number",
+            "minimum": -180,
+            "maximum": 180,
         },
     }
     for spec in tasks:
@@ -110,7 +124,11 @@ def json_schema(tasks: Sequence[TaskSpec]) -> dict[str, Any]:
         "type": "array",
         "items": {"$ref": "#/$defs/face"},
     }
-    read = {**file, "width": size, "height": size, "faces": faces}
+    search = {
+        "description": "thorough where also turned, brightened and enlarged copies were searched",
+        "enum": list(SEARCHES),
+    }
+    read = {**file, "width": size, "height": size, "search": search, "faces": faces}
     failed = {**file, "error": {"description": "one sentence", "type": "string"}}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -23,8 +23,8 @@ RGBImage = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
 Point = tuple[float, float]
 Landmarks = tuple[Point, Point, Point, Point, Point]
-"""Left and right eye, nose, left and right mouth corner, as the viewer sees the upright face, (x, y)
-pixels."""
+"""Left and right eye, nose, left and right mouth corner, as the viewer of the upright face sees
+them, (x, y) pixels."""
 
 Template = Literal["face", "ffhq"]
 """The alignment template: how a crop sits round a face, close, or as wide as FFHQ's thumbnails."""
@@ -81,8 +81,8 @@ class Detection:
 
     @property
     def roll(self) -> float:
-        """How far the face is turned clockwise in the picture, degrees in (-180, 180]: 0 is upright,
-        180 on its head."""
+        """How far the face is turned clockwise in the picture, degrees in (-180, 180]: 0 is
+        upright, 180 on its head."""
         left, right, _, mouth_left, mouth_right = self.landmarks
         x, y = (right[i] - left[i] + mouth_right[i] - mouth_left[i] for i in (0, 1))
         return math.degrees(math.atan2(y, x))

@@ -5,11 +5,12 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
+from agegenderemo.detection import Found
 from agegenderemo.errors import ImageError
 from agegenderemo.imaging.load import load_image
 from agegenderemo.types import Box, Detection, Face, Landmarks, RGBImage
@@ -61,7 +62,7 @@ class Picture:
 class _Reads(Protocol):
     """The parts of an Analyzer that are needed here."""
 
-    detector: Any
+    def find(self, picture: RGBImage) -> Found: ...
 
     def read_faces(self, picture: RGBImage, found: Sequence[Detection]) -> list[Face]: ...
 
@@ -85,11 +86,12 @@ def read_picture(stream: BinaryIO | bytes, name: str = "the image") -> Picture:
     return Picture(pixels, width, height)
 
 
-def read_faces(analyzer: _Reads, image: RGBImage) -> tuple[list[Face], int]:
-    """The faces of a picture, the largest first, and how many more there are that were not read."""
-    found = analyzer.detector.detect(image)
+def read_faces(analyzer: _Reads, image: RGBImage) -> tuple[list[Face], int, str]:
+    """The faces of a picture, the largest first, how many more there are that were not read, and
+    how it was searched."""
+    found, search = analyzer.find(image)
     kept = found[:MAX_FACES]
-    return analyzer.read_faces(image, kept), len(found) - len(kept)
+    return analyzer.read_faces(image, kept), len(found) - len(kept), search
 
 
 def _formats() -> tuple[str, ...]:
