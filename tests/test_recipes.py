@@ -22,7 +22,9 @@ def test_every_recipe_can_be_run(recipe: Recipe) -> None:
 
 
 def test_an_unknown_recipe_lists_the_known() -> None:
-    with pytest.raises(AgeGenderEmoError, match="'fifth'; known are quick, agegendernet-v1, ffhq, mobileone-edge"):
+    with pytest.raises(
+        AgeGenderEmoError, match="'fifth'; known are quick, agegendernet-v1, ffhq, mobileone-edge"
+    ):
         get_recipe("fifth")
 
 
