@@ -12,6 +12,9 @@ from agegenderemo.types import QUALITY_FLAGS, Face, RGBImage
 SCHEMA_VERSION = 2
 """Of the JSON record and the CSV columns; 1 was before the keys of 0.2 (see CHANGELOG.md)."""
 
+SEARCHES = ("plain", "thorough")
+"""How a picture was searched in the end."""
+
 _BEFORE = ("file", "face", "x1", "y1", "x2", "y2", "score")
 _AFTER = ("quality_flags", "error")
 _NETWORK = ("model", "precision", "weights_sha256")
@@ -28,16 +31,21 @@ def csv_fields(tasks: Sequence[TaskSpec]) -> tuple[str, ...]:
 
 
 def picture_record(
-    name: str, image: RGBImage, faces: Sequence[Face], network: Mapping[str, str] | None = None
+    name: str,
+    image: RGBImage,
+    faces: Sequence[Face],
+    search: str,
+    network: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """One analysed picture as plain JSON types: see `json_schema`. ``network`` is that of the
-    analyzer, which says what gave the answers."""
+    """One analysed picture as plain JSON types, see `json_schema`; ``search`` is how it was
+    searched, of `SEARCHES`, ``network`` that of the analyzer, which says what gave the answers."""
     height, width = image.shape[:2]
     return {
         "schema_version": SCHEMA_VERSION,
         "file": plain_name(name),
         "width": width,
         "height": height,
+        "search": search,
         "faces": [face.to_dict() for face in faces],
         **({"network": dict(network)} if network else {}),
     }
@@ -147,12 +155,19 @@ def json_schema(tasks: Sequence[TaskSpec]) -> dict[str, Any]:
         },
         "score": {"description": "how sure the detector is", **_share()},
         "landmarks": {
-            "description": "left and right eye, nose, left and right mouth corner, x and y in "
-            "pixels of the picture",
+            "description": "left and right eye, nose, left and right mouth corner of the upright "
+            "face, x and y in pixels of the picture",
             "type": "array",
             "items": pair,
             "minItems": 5,
             "maxItems": 5,
+        },
+        "roll": {
+            "description": "degrees that the face is turned clockwise in the picture: 0 is "
+            "upright, 180 on its head",
+            "type": "number",
+            "minimum": -180,
+            "maximum": 180,
         },
     }
     for spec in tasks:
@@ -176,7 +191,11 @@ def json_schema(tasks: Sequence[TaskSpec]) -> dict[str, Any]:
         "properties": {key: {"type": "string"} for key in _NETWORK},
         "required": list(_NETWORK),
     }
-    read = {**file, "width": size, "height": size, "faces": faces}
+    search = {
+        "description": "thorough where also turned, brightened and enlarged copies were searched",
+        "enum": list(SEARCHES),
+    }
+    read = {**file, "width": size, "height": size, "search": search, "faces": faces}
     failed = {**file, "error": {"description": "one sentence", "type": "string"}}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

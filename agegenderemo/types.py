@@ -3,6 +3,7 @@
 Images are RGB uint8 H×W×3, boxes (x1, y1, x2, y2) in pixels of the original picture.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, get_args
@@ -22,7 +23,8 @@ RGBImage = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
 Point = tuple[float, float]
 Landmarks = tuple[Point, Point, Point, Point, Point]
-"""Left and right eye, nose, left and right mouth corner, as the viewer sees them, (x, y) pixels."""
+"""Left and right eye, nose, left and right mouth corner, as the viewer of the upright face sees
+them, (x, y) pixels."""
 
 Template = Literal["face", "ffhq"]
 """The alignment template: how a crop sits round a face, close, or as wide as FFHQ's thumbnails."""
@@ -77,6 +79,14 @@ class Detection:
         x1, y1, x2, y2 = self.box
         return (x2 - x1) * (y2 - y1)
 
+    @property
+    def roll(self) -> float:
+        """How far the face is turned clockwise in the picture, degrees in (-180, 180]: 0 is
+        upright, 180 on its head."""
+        left, right, _, mouth_left, mouth_right = self.landmarks
+        x, y = (right[i] - left[i] + mouth_right[i] - mouth_left[i] for i in (0, 1))
+        return math.degrees(math.atan2(y, x))
+
 
 class Detector(Protocol):
     """Finds faces in RGB uint8 pictures; holds no state, so that threads may share it."""
@@ -130,6 +140,11 @@ class Face:
     def landmarks(self) -> Landmarks:
         """Eyes, nose and mouth corners in pixels of the original picture."""
         return self.detection.landmarks
+
+    @property
+    def roll(self) -> float:
+        """How far the face is turned clockwise in the picture, degrees in (-180, 180]."""
+        return self.detection.roll
 
     # Conveniences for the tasks that the shipped networks have. Each raises TaskError, one
     # sentence, where the network has no such task.
@@ -194,6 +209,7 @@ class Face:
             "box": [round(v, 2) for v in self.box],
             "score": round(self.score, 4),
             "landmarks": [[round(x, 2), round(y, 2)] for x, y in self.landmarks],
+            "roll": round(self.roll, 1),
         }
         for prediction in self.predictions.values():
             record |= prediction.to_dict()

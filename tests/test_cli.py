@@ -58,7 +58,7 @@ def test_analyze_writes_a_line_an_image(photos: Path, capsys: pytest.CaptureFixt
     assert (record["width"], record["height"]) == (512, 512)
     (face,) = record["faces"]
     assert list(face) == [
-        "box", "score", "landmarks", "age", "age_interval", "age_error", "gender",
+        "box", "score", "landmarks", "roll", "age", "age_interval", "age_error", "gender",
         "gender_probability", "gender_confident", "emotion", "emotions", "emotion_confident",
         "quality_flags",
     ]  # fmt: skip

@@ -47,7 +47,7 @@ def record_of(tasks: tuple[TaskSpec, ...], calibrated: bool = False) -> dict[str
         for spec in tasks
     }
     face = Face(Detection((10, 20, 90, 110), 0.99, POINTS), predictions, ("small", "dark"))
-    return picture_record("a photo.jpg", PICTURE, [face])
+    return picture_record("a photo.jpg", PICTURE, [face], "plain")
 
 
 @pytest.mark.parametrize("tasks", NETWORKS, ids=lambda tasks: "+".join(t.name for t in tasks))
@@ -58,7 +58,7 @@ def test_records_are_what_the_schema_says(tasks: tuple[TaskSpec, ...], calibrate
     validator = jsonschema.Draft202012Validator(schema)
     record = record_of(tasks, calibrated)
     validator.validate(record)
-    validator.validate(picture_record("wall.png", PICTURE, []))
+    validator.validate(picture_record("wall.png", PICTURE, [], "thorough"))
     validator.validate(error_record("gone.jpg", "Cannot read gone.jpg."))
     (face,) = record["faces"]
     assert list(face) == list(schema["$defs"]["face"]["properties"])
@@ -105,7 +105,7 @@ def test_an_interval_has_two_columns_and_none_where_it_is_not_calibrated() -> No
 
 
 def test_pictures_without_a_face_and_errors_have_a_row() -> None:
-    (nobody,) = csv_rows(picture_record("wall.png", PICTURE, []), DEFAULT_TASKS)
+    (nobody,) = csv_rows(picture_record("wall.png", PICTURE, [], "thorough"), DEFAULT_TASKS)
     assert nobody == {"file": "wall.png", "error": ""}
     (failed,) = csv_rows(error_record("=1+1.jpg", "Cannot read it."), DEFAULT_TASKS)
     assert failed == {"file": "'=1+1.jpg", "error": "Cannot read it."}

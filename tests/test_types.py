@@ -42,6 +42,7 @@ def test_to_dict_is_the_documented_shape() -> None:
         "box": [10, 20, 90, 110],
         "score": 0.99,
         "landmarks": [[30, 40], [70, 40], [50, 60], [35, 80], [65, 80]],
+        "roll": 0,
         "age": 31.25,
         "age_interval": None,
         "age_error": None,
@@ -53,7 +54,7 @@ def test_to_dict_is_the_documented_shape() -> None:
         "emotion_confident": None,
         "quality_flags": [],
     }
-    assert list(record)[3:6] == ["age", "age_interval", "age_error"]
+    assert list(record)[4:7] == ["age", "age_interval", "age_error"]
 
 
 def test_to_dict_tells_how_sure_it_is() -> None:
@@ -72,7 +73,7 @@ def test_to_dict_tells_how_sure_it_is() -> None:
 def test_a_task_that_is_absent_has_no_keys() -> None:
     record = face(BinaryPrediction(SMILE, 0.9, confident=True)).to_dict()
     assert list(record) == [
-        "box", "score", "landmarks", "smile", "smile_probability", "smile_confident",
+        "box", "score", "landmarks", "roll", "smile", "smile_probability", "smile_confident",
         "quality_flags",
     ]  # fmt: skip
     assert (record["smile"], record["smile_probability"]) == ("smile", 0.9)

@@ -11,6 +11,7 @@ from agegenderemo.cli.common import Arguments, Command, add_checkpoint, add_prec
 
 if TYPE_CHECKING:
     from agegenderemo.cli.sources import Source
+    from agegenderemo.detection import Search
     from agegenderemo.inference.analyzer import Analyzer
 
 
@@ -26,6 +27,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="one row a face; - is the screen")
     parser.add_argument("--annotated", type=Path, metavar="DIR", help="pictures with their faces")
+    parser.add_argument(
+        "--search",
+        choices=("auto", "thorough", "plain"),
+        default="auto",
+        help="look again for faces that are turned, small or in the dark: where none was found "
+        "(the default), always, or never",
+    )
     add_checkpoint(parser)
     add_precision(parser)
 
@@ -50,7 +58,7 @@ def _run(args: Arguments) -> int:
         lines = JsonLines(open_output(args.json, stack))
         table = CsvTable(open_output(args.csv, stack), analyzer.tasks)
         for source in _with_progress(sources.found):
-            record, problem = analyze_source(analyzer, source, args.annotated)
+            record, problem = analyze_source(analyzer, source, args.annotated, args.search)
             bad += "error" in record or bool(problem)
             if problem:
                 print(f"warning: {problem}", file=sys.stderr)
@@ -78,7 +86,7 @@ def _with_progress(sources: "list[Source]") -> "Iterable[Source]":
 
 
 def analyze_source(
-    analyzer: "Analyzer", source: "Source", annotated: Path | None
+    analyzer: "Analyzer", source: "Source", annotated: Path | None, search: "Search" = "auto"
 ) -> tuple[dict[str, Any], str]:
     """The record of one picture, with an ``error`` whatever failed in reading it; and what failed
     in drawing it, as a sentence, else an empty text."""
@@ -96,9 +104,10 @@ def analyze_source(
         stdin = source.path == STDIN
         data = read_file(sys.stdin.buffer) if stdin else read_bytes(source.path)
         picture = read_picture(data, "standard input" if stdin else source.path.name)
-        faces = analyzer.analyze(picture.image)
+        found = analyzer.find(picture.image, search)
+        faces = analyzer.read_faces(picture.image, found.detections)
         whole = [picture.to_full_size(face) for face in faces]
-        record = picture_record(name, picture.image, whole, analyzer.network)
+        record = picture_record(name, picture.image, whole, found.search, analyzer.network)
         record |= {"width": picture.width, "height": picture.height}
     except AgeGenderEmoError as error:
         return error_record(name, error), ""

@@ -39,8 +39,8 @@ def _run(args: Arguments) -> int:
     if not args.name:
         print(*(f"{prefix}NAME: {text}" for prefix, text in model_prefixes().items()), sep="\n")
     print(
-        f"\nFor {', '.join(spec.name for spec in DEFAULT_TASKS)}, one face of {size}×{size} pixels. GMAC: "
-        "thousand millions of multiplications\nwith their addition, in convolutions and "
+        f"\nFor {', '.join(spec.name for spec in DEFAULT_TASKS)}, one face of {size}×{size} pixels."
+        " GMAC: thousand millions of multiplications\nwith their addition, in convolutions and "
         "matrix products alone. Folded: as the network is deployed."
     )
     return 0

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from agegenderemo.detection import MtcnnDetector
+from agegenderemo.detection import Found, MtcnnDetector, Search, find_faces
 from agegenderemo.errors import CheckpointError
 from agegenderemo.files import sha256
 from agegenderemo.imaging.geometry import align
@@ -98,14 +98,21 @@ class Analyzer:
         """What the network says of a face, in the order of its predictions."""
         return self.info.tasks
 
-    def analyze(self, image: ImageLike) -> list[Face]:
+    def analyze(self, image: ImageLike, *, search: Search = "auto") -> list[Face]:
         """Every face of a photo, the largest first; empty when none is found.
 
         ``image`` is a path, the bytes of a file, a PIL image or an RGB uint8 H×W×3 array.
+        ``search`` says whether to look again for faces that are turned, small or in the dark:
+        where none was found (``"auto"``), always (``"thorough"``) or never (``"plain"``).
         Raises ImageError with one sentence for people when it cannot be read.
         """
         picture = load_image(image)
-        return self.read_faces(picture, self.detector.detect(picture))
+        return self.read_faces(picture, self.find(picture, search).detections)
+
+    def find(self, picture: RGBImage, search: Search = "auto") -> Found:
+        """Where the faces of a picture are, and how it was searched in the end; `read_faces` reads
+        them."""
+        return find_faces(self.detector, picture, search)
 
     def read_faces(self, picture: RGBImage, found: Sequence[Detection]) -> list[Face]:
         """What the network says of faces that were found in a picture, in their order."""

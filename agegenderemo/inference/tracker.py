@@ -4,13 +4,20 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from agegenderemo.detection.rescue import brightened, face_back
 from agegenderemo.imaging.geometry import iou
 from agegenderemo.imaging.load import load_image
+from agegenderemo.imaging.turn import TurnedPicture
 from agegenderemo.inference.tracks import Observation, Thresholds, Tracks, appearance_embedding
 from agegenderemo.types import Detection, RGBImage, TrackedFace
 
 if TYPE_CHECKING:
     from agegenderemo.inference.analyzer import Analyzer
+
+
+_VIEWS = ((0, True), (90, False), (270, False), (45, False), (315, False), (180, False))
+"""Degrees and whether brightened: how frames are searched in turn where no face is seen."""
+_AS_IT_IS = (0, False)
 
 
 class FaceTracker:
@@ -37,6 +44,9 @@ class FaceTracker:
         self.thresholds = Thresholds(**thresholds)
         self._tracks = Tracks(analyzer.info, self.thresholds)
         self._searched = -math.inf
+        self._faced = math.inf  # when a face was last seen, or the first frame came
+        self._view = _AS_IT_IS  # of the frames in which faces are seen
+        self._tries = 0  # searches since none is seen
 
     @property
     def last_seen(self) -> float:
@@ -65,6 +75,7 @@ class FaceTracker:
             self._searched = -math.inf
         every = self.thresholds.search_every if search_every is None else search_every
         detections = self._find(frame, time, every)
+        self._faced = time if detections else min(self._faced, time)
         crops = self.analyzer.crops(frame, detections)
         embeddings = [appearance_embedding(crop) for crop in crops]
         flags = self.analyzer.quality_flags(frame, detections, crops)
@@ -79,18 +90,35 @@ class FaceTracker:
 
     def _find(self, frame: RGBImage, time: float, search_every: float) -> list[Detection]:
         limits, detector = self.thresholds, self.analyzer.detector
-        followed = detector.refine(frame, self._tracks.expected(time))
+        if time - self._faced > limits.blind_after:
+            self._view = self._next_view()
+        else:
+            self._tries = 0
+        turn, bright = self._view
+        seen = TurnedPicture.of(brightened(frame) if bright else frame, turn)
+        expected = [seen.box_of(box) for box in self._tracks.expected(time)]
+        followed = detector.refine(seen.image, expected)
         detections = self._distinct([d for d in followed if d is not None])
         lost = len(detections) < max(1, len(followed))
         wait = limits.search_lost_every if lost else search_every
         if time - self._searched >= wait:
             found = detector.detect(
-                frame, min_face_size=int(limits.min_face_size), max_side=int(limits.search_side)
+                seen.image,
+                min_face_size=int(limits.min_face_size),
+                max_side=int(limits.search_side),
             )
             # Followed ones first: their landmarks come from the sharper picture.
             detections = self._distinct([*detections, *found])
             self._searched = time
+        if turn:
+            back = (face_back(seen, d) for d in detections)
+            detections = [d for d in back if d is not None]
         return detections[: int(limits.max_faces)]
+
+    def _next_view(self) -> tuple[int, bool]:
+        """Every second search is of the frame as it is: there newcomers are."""
+        self._tries += 1
+        return _VIEWS[self._tries // 2 % len(_VIEWS)] if self._tries % 2 else _AS_IT_IS
 
     def _distinct(self, detections: Sequence[Detection]) -> list[Detection]:
         """Without those that cover an earlier one."""

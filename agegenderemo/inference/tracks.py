@@ -37,6 +37,8 @@ class Thresholds(SettlingRates):
     """The whole frame is searched at least so often."""
     search_lost_every: float = 0.0
     """And so often while a face is missing, or nobody is there."""
+    blind_after: float = 1.0
+    """Without a face for so long, frames are searched brightened and turned too."""
     search_side: float = 320
     """Pixels of the longer side of the copy of a frame that is searched."""
     min_face_size: float = 30

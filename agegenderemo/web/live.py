@@ -158,7 +158,10 @@ def frame_reader(viewers: Viewers) -> Callable[[object], dict[str, Any]]:
             "width": width,
             "height": height,
             "ms": round(spent, 1),
-            "faces": [{"track_id": one.track_id, **one.face.to_dict()} for one in tracked],
+            "faces": [
+                {"track_id": one.track_id, "settled": one.settled, **one.face.to_dict()}
+                for one in tracked
+            ],
         }
 
     return read_frame

@@ -150,9 +150,9 @@ class Photo:
 def read_photo(analyzer: Analyzer, source: BinaryIO | bytes, name: str) -> Photo:
     """Decode a stranger's picture and read its faces; raises ImageError."""
     picture = read_picture(source, name)
-    faces, left = read_faces(analyzer, picture.image)
+    faces, left, search = read_faces(analyzer, picture.image)
     whole = [picture.to_full_size(face) for face in faces]
-    record = picture_record(name, picture.image, whole, analyzer.network)
+    record = picture_record(name, picture.image, whole, search, analyzer.network)
     return Photo(picture, faces, record | {"width": picture.width, "height": picture.height}, left)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from agegenderemo.detection import Found
 from agegenderemo.errors import ImageError
 from agegenderemo.imaging.metadata import jpeg_scans
 from agegenderemo.types import Detection, Face
@@ -141,14 +142,12 @@ def _sentence(content: bytes) -> str:
 class _Crowd:
     """An analyzer that finds a thousand faces."""
 
-    detector: "_Crowd"
-
     def __init__(self) -> None:
-        self.detector = self
         self.read = 0
 
-    def detect(self, image: object) -> list[Detection]:
-        return [Detection((0, 0, 1000 - n, 1), 1.0, ((0, 0),) * 5) for n in range(999)]
+    def find(self, picture: object) -> Found:
+        faces = [Detection((0, 0, 1000 - n, 1), 1.0, ((0, 0),) * 5) for n in range(999)]
+        return Found(faces, "plain")
 
     def read_faces(self, picture: object, found: Sequence[Detection]) -> list[Face]:
         self.read += len(found)
@@ -157,8 +156,8 @@ class _Crowd:
 
 def test_a_crowd_is_read_up_to_a_number_and_counted() -> None:
     crowd = _Crowd()
-    faces, left = read_faces(crowd, np.zeros((9, 9, 3), np.uint8))
-    assert (len(faces), left, crowd.read) == (200, 799, 200)
+    faces, left, search = read_faces(crowd, np.zeros((9, 9, 3), np.uint8))
+    assert (len(faces), left, search, crowd.read) == (200, 799, "plain", 200)
     assert faces[0].box[2] == 1000
 
 

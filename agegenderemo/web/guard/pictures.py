@@ -4,8 +4,9 @@ time. What a picture is, `imaging.decode` decides; here are its bounds."""
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
+from agegenderemo.detection import Found
 from agegenderemo.errors import ImageError
 from agegenderemo.imaging import decode
 from agegenderemo.imaging.decode import Bounds, Picture
@@ -35,7 +36,7 @@ _large = threading.Lock()
 class _Reads(Protocol):
     """The parts of an Analyzer that are needed here."""
 
-    detector: Any
+    def find(self, picture: RGBImage) -> Found: ...
 
     def read_faces(self, picture: RGBImage, found: Sequence[Detection]) -> list[Face]: ...
 
@@ -49,11 +50,12 @@ def read_picture(stream: BinaryIO | bytes, name: str = "the image") -> Picture:
     return decode.read_picture(data, name, BOUNDS, _turn)
 
 
-def read_faces(analyzer: _Reads, image: RGBImage) -> tuple[list[Face], int]:
-    """The faces of a picture, the largest first, and how many more there are that were not read."""
-    found = analyzer.detector.detect(image)
+def read_faces(analyzer: _Reads, image: RGBImage) -> tuple[list[Face], int, str]:
+    """The faces of a picture, the largest first, how many more there are that were not read, and
+    how it was searched."""
+    found, search = analyzer.find(image)
     kept = found[:MAX_FACES]
-    return analyzer.read_faces(image, kept), len(found) - len(kept)
+    return analyzer.read_faces(image, kept), len(found) - len(kept), search
 
 
 @contextmanager

@@ -37,18 +37,23 @@ function detail(task, face) {
   return task.kind === "binary" ? percent(face[task.name + "_probability"]) : "";
 }
 
+// Said in place of answers until enough readings of a face agree.
+const READING = "reading…";
+
 const named = (task, words) => (task.alone ? words : task.title + ": " + words);
 
 const leading = (tasks) => tasks.find(({ kind }) => kind === "regression") ?? tasks[0];
 
 // The first number of a network, or else its first answer, for those who want one word.
 export function leadWords(tasks, face, numbers) {
+  if (face.settled === false) return READING;
   const lead = leading(tasks);
   return named(lead, answer(lead, face, numbers));
 }
 
 // The other answers; `whole` adds units and probabilities, that of the leading one first.
 export function otherWords(tasks, face, numbers, whole) {
+  if (face.settled === false) return "";
   const lead = leading(tasks);
   const others = tasks
     .filter((task) => task !== lead)
@@ -62,10 +67,13 @@ export function otherWords(tasks, face, numbers, whole) {
 
 // All answers in the network's order, as on a label.
 export const labelWords = (tasks, face, numbers) =>
-  tasks.map((task) => named(task, answer(task, face, numbers))).join(" · ");
+  face.settled === false
+    ? READING
+    : tasks.map((task) => named(task, answer(task, face, numbers))).join(" · ");
 
 // The values that hold four such faces in five, and their mean error.
 export function rangeWords(tasks, face) {
+  if (face.settled === false) return "";
   const ranges = tasks
     .filter(({ name }) => face[name + "_interval"])
     .map((task) => {
