@@ -21,8 +21,11 @@ def load_card(checkpoint: Path) -> dict[str, Any]:
         return {}
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
-        return {name: own for name, own in card.items() if name == GOALS or "tasks" in own}
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+        figures = {name: own for name, own in card.items() if name == GOALS or "tasks" in own}
+        for table in tables(figures).values():  # what no table can show would fail on the page
+            "".join(cell for row in (table.head, *table.rows) for cell in row)
+        return figures
+    except (OSError, ValueError, AttributeError, TypeError, LookupError, ArithmeticError) as error:
         raise CheckpointError(
             f"{path} is damaged; measure again with 'agegenderemo evaluate --card'."
         ) from error
