@@ -28,7 +28,13 @@ def load_card(checkpoint: Path, digest: str | None = None) -> dict[str, Any]:
     figures = {name: own for name, own in card.items() if isinstance(own, dict) and "tasks" in own}
     if figures and card.get(HASH_KEY) != (digest or _digest(checkpoint)):
         figures = {}
-    return {**figures, **({GOALS: card[GOALS]} if GOALS in card else {})}
+    card = {**figures, **({GOALS: card[GOALS]} if GOALS in card else {})}
+    try:
+        for table in tables(card).values():  # what no table can show would fail on the page
+            "".join(cell for row in (table.head, *table.rows) for cell in row)
+    except (ValueError, AttributeError, TypeError, LookupError, ArithmeticError) as error:
+        raise _damaged(checkpoint) from error
+    return card
 
 
 def check_card(checkpoint: Path) -> None:
@@ -92,9 +98,14 @@ def _read(checkpoint: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")).items())
     except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise CheckpointError(
-            f"{path} is damaged; measure again with 'agegenderemo evaluate --card'."
-        ) from error
+        raise _damaged(checkpoint) from error
+
+
+def _damaged(checkpoint: Path) -> CheckpointError:
+    return CheckpointError(
+        f"{checkpoint.with_suffix('.json')} is damaged; measure again with 'agegenderemo evaluate "
+        "--card'."
+    )
 
 
 def _digest(checkpoint: Path) -> str:

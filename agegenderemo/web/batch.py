@@ -211,7 +211,7 @@ def batch_page(analyzer: Analyzer, store: Store) -> None:
 def _batch_shower(
     analyzer: Analyzer, store: Store
 ) -> Callable[[list[str] | None, gr.Progress], tuple[Any, ...]]:
-    pool = PicturePool(1, store.limits.picture_seconds, nice=10)
+    pool = PicturePool(1, store.limits.picture_seconds, nice=5)
 
     def show_batch(
         paths: list[str] | None,

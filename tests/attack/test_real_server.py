@@ -263,12 +263,8 @@ def test_200_forged_live_messages_are_answers_or_refusals(stranger: Stranger) ->
             assert ("faces" in reply) != ("error" in reply)
 
 
-COUNTS = [60, pytest.param(300, marks=pytest.mark.slow)]
-
-
-@pytest.mark.parametrize("count", COUNTS)
-def test_mutated_pictures_are_rows(stranger: Stranger, count: int) -> None:
-    draw = random.Random(count)
+def test_300_mutated_pictures_are_rows(stranger: Stranger) -> None:
+    draw, count = random.Random(21), 300
     small = Image.open(ASTRONAUT).resize((64, 64))
     whole = [encoded(small, kind) for kind in ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")]
     files = [(f"{n}.jpg", mutated(draw, whole[n % 6])) for n in range(count)]
@@ -283,9 +279,8 @@ def test_mutated_pictures_are_rows(stranger: Stranger, count: int) -> None:
         assert "event: complete" in answer or "Cannot read" in answer or "picture" in answer
 
 
-@pytest.mark.parametrize("count", COUNTS)
-def test_mutated_zips_are_rows(stranger: Stranger, count: int) -> None:
-    draw = random.Random(count)
+def test_300_mutated_zips_are_rows(stranger: Stranger) -> None:
+    draw, count = random.Random(21), 300
     methods = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
     picture = encoded(Image.open(ASTRONAUT).resize((64, 64)), "JPEG")
     whole = [zipped({"a.jpg": picture, "b/c.jpg": picture, "d.png": b"no"}, one) for one in methods]

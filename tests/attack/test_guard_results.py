@@ -1,0 +1,130 @@
+"""What calls make: gone at once when they fail, and never later than the clock allows."""
+
+import copy
+import io
+import json
+import math
+import random
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+from pages import ASTRONAUT, SOLVAY
+
+from agegenderemo import Analyzer
+from agegenderemo.errors import CheckpointError
+from agegenderemo.report import load_card
+from agegenderemo.resources import default_checkpoint
+from agegenderemo.web import batch, photo
+from agegenderemo.web.about import figures_html
+from agegenderemo.web.guard import Limits, Store
+
+pytestmark = pytest.mark.slow
+
+Call = Callable[[Analyzer, Store, list[str]], Any]
+
+
+def _photo(analyzer: Analyzer, store: Store, paths: list[str]) -> Any:
+    return photo._photo_shower(analyzer, store)(paths[0])
+
+
+def _batch(analyzer: Analyzer, store: Store, paths: list[str]) -> Any:
+    return batch._batch_shower(analyzer, store)(paths, gr.Progress())
+
+
+def _sent(store: Store) -> list[str]:
+    return [str(store.keep(path)) for path in (ASTRONAUT, SOLVAY)]
+
+
+def _files(store: Store) -> list[Path]:
+    return sorted(path for path in store.folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("call", [_photo, _batch])
+@pytest.mark.parametrize("whole", [0, 1])
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(
+    analyzer: Analyzer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call, whole: int
+) -> None:
+    """The disk is full from the start, and after one file."""
+    with closing(Store(parent=tmp_path)) as store:
+        sent = _sent(store)
+        before, right, made = _files(store), store.create, []
+
+        def create(path: Path) -> Any:
+            made.append(path)
+            # Every write to it fails with ENOSPC.
+            return right(path) if len(made) <= whole else io.FileIO("/dev/full", "wb")
+
+        monkeypatch.setattr(store, "create", create)
+        with pytest.raises(gr.Error, match="disk is full; try again later"):
+            call(analyzer, store, sent)
+        assert len(made) == whole + 1
+        assert _files(store) == before
+        assert sorted(path.parent for path in before) == sorted(store.folder.iterdir())
+
+
+def test_a_batch_that_fails_in_the_middle_leaves_nothing(
+    analyzer: Analyzer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def progress(*_: Any, **__: Any) -> None:
+        raise RuntimeError("whatever")
+
+    with closing(Store(parent=tmp_path)) as store:
+        sent = _sent(store)
+        before = _files(store)
+        with pytest.raises(RuntimeError, match="whatever"):
+            batch._batch_shower(analyzer, store)(sent, progress)  # type: ignore[arg-type]
+        assert _files(store) == before
+
+
+def test_a_picture_that_takes_too_long_is_a_sentence_and_the_next_one_is_read(
+    analyzer: Analyzer, tmp_path: Path
+) -> None:
+    with closing(Store(Limits(picture_seconds=0.01), tmp_path)) as store:
+        (small, large) = _sent(store)
+        message = _photo(analyzer, store, [large])[0]
+        assert 'class="note bad"' in message
+        assert "takes too long to read; make it smaller" in message or "busy" in message
+        json_path = _batch(analyzer, store, [large, large])[3]
+        records = json.loads(Path(json_path).read_text("utf-8"))
+        assert all("too long" in one["error"] or "busy" in one["error"] for one in records)
+        assert len(records) == 2
+    with closing(Store(parent=tmp_path)) as store:
+        assert "1 face," in _photo(analyzer, store, _sent(store))[0]
+    assert small != large
+
+
+# ------------------------------------------------------------------ a damaged card
+
+
+def _places(value: Any) -> list[tuple[Any, Any]]:
+    """Every place in some JSON, as what holds it and its key there."""
+    if not isinstance(value, dict | list):
+        return []
+    keys = list(value) if isinstance(value, dict) else list(range(len(value)))
+    return [(value, key) for key in keys] + [place for key in keys for place in _places(value[key])]
+
+
+def test_a_damaged_card_is_refused_when_it_is_loaded_and_not_when_it_is_shown(
+    tmp_path: Path,
+) -> None:
+    whole = json.loads(default_checkpoint().with_suffix(".json").read_text("utf-8"))
+    draw, said = random.Random(21), []
+    odd = (None, "x", [], {}, -1, 1e308, math.nan, [1], True, {"a": 1})
+    for _ in range(60):
+        card = copy.deepcopy(whole)
+        holder, key = draw.choice(_places(card))
+        holder[key] = draw.choice(odd)
+        (tmp_path / "a.json").write_text(json.dumps(card), "utf-8")
+        try:
+            said.append(figures_html(load_card(tmp_path / "a.safetensors")))
+        except CheckpointError as error:
+            said.append(str(error))
+    refused = [
+        one for one in said if one.endswith("measure again with 'agegenderemo evaluate --card'.")
+    ]
+    assert 0 < len(refused) < len(said)
+    assert all("damaged" in one for one in refused)
