@@ -24,7 +24,7 @@ def publish(folder: Path, network: MobileNetV1Face) -> Path:
         arrays[f"{name}/kernel"] = rng.normal(size=shape)
         arrays[f"{name}/bias"] = rng.normal(size=shape[1:])
     for index, conv in enumerate(network.conv):
-        kernel, bias = conv.weight.detach().numpy(), conv.bias.detach().numpy()  # type: ignore[operator,union-attr]
+        kernel, bias = conv.weight.detach().numpy(), conv.bias.detach().numpy()  # type: ignore[operator]
         block = (index + 1) // 2
         if index == 0:
             arrays["conv1/convolution/merged_input"] = kernel.transpose(2, 3, 1, 0)

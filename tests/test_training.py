@@ -162,8 +162,8 @@ def test_killing_train_py_mid_epoch_and_resuming_gives_the_same_weights(
     process = subprocess.Popen(again, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     seen = ""
-    # The second epoch's first batches: the state of the first is written, the second is under way.
-    while "epoch 2/3" not in seen:
+    # The first epoch is said when its state is written: the second is under way then.
+    while "epoch 1/3" not in seen:
         piece = process.stderr.read(1)
         assert piece, f"the run ended before it could be killed:\n{seen}"
         seen += piece

@@ -88,7 +88,8 @@ def _stored_as(entry: Mapping[str, Any]) -> np.dtype[Any]:
     name = entry.get("quantization", {}).get("dtype", entry["dtype"])
     if name not in ("float16", "float32", "int32"):
         raise ValueError(f"arrays of {name} are not known here")
-    return np.dtype(name).newbyteorder("<")
+    stored: np.dtype[Any] = np.dtype(name).newbyteorder("<")
+    return stored
 
 
 def main(argv: Sequence[str]) -> int:
