@@ -13,6 +13,7 @@ from agegenderemo.errors import DatasetError
 
 if TYPE_CHECKING:
     from agegenderemo.evaluation.predict import TorchPredictor
+    from agegenderemo.inference.predictor import Predictor
     from agegenderemo.model_info import ModelInfo
 
 Figures = dict[str, Any]
@@ -54,29 +55,33 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--int8",
         type=Path,
         metavar="FILE.onnx",
-        help="the quantised graph of the same network: its size and time go into --json too",
+        help="the quantised graph of the same network: ask it about the same faces, and put its "
+        "size, its time and the differences into --json",
     )
     add_device(parser)
     add_checkpoint(parser)
 
 
 def _run(args: Arguments) -> int:
+    from agegenderemo.evaluation.comparison import compare_rows
     from agegenderemo.evaluation.evaluate import answer, measure
     from agegenderemo.evaluation.predict import TorchPredictor
     from agegenderemo.evaluation.predictions import fields, prediction_rows, write_rows
     from agegenderemo.files import sha256, write_atomically
     from agegenderemo.models.checkpoint import load_checkpoint
-    from agegenderemo.report import print_text, update_card
+    from agegenderemo.report import comparison_table, print_text, update_card
 
     _check(args)
     path = checkpoint_path(args)
+    digest = sha256(path.read_bytes()) if path.is_file() else ""
     checkpoint = load_checkpoint(path)
-    digest = sha256(path.read_bytes())
     info = checkpoint.info
     device = device_of(args)
     predictor = TorchPredictor(checkpoint.model, info.input, info.calibration, device)
+    quantised = _quantised(args, info)
     measured: dict[str, Figures] = {}
     lines: list[dict[str, Any]] = []
+    lines_of_int8: list[dict[str, Any]] = []
     for data in args.data:
         with open_faces(args, data, info.input.template) as faces:
             prepared, rows, split = faces
@@ -87,6 +92,9 @@ def _run(args: Arguments) -> int:
             if args.pipeline:
                 own["pipeline"] = _pipeline(path, predictor, faces)
             lines += prediction_rows(prepared, rows.tolist(), answers, info.tasks)
+            if quantised:
+                answers = answer(quantised, prepared, rows, progress=True)
+                lines_of_int8 += prediction_rows(prepared, rows.tolist(), answers, info.tasks)
         measured[data] = own
         _print(print_text(own))
         if args.card:
@@ -95,6 +103,10 @@ def _run(args: Arguments) -> int:
         write_rows(args.predictions, lines, fields(info.tasks))
     if args.json:
         record = _record(args, path, info, digest, measured, device)
+        if quantised:
+            record["int8_differences"] = compare_rows(lines, lines_of_int8)
+            names = (str(path), str(args.int8))
+            _print(comparison_table(record["int8_differences"], names).text())
         write_atomically(args.json, (json.dumps(record, indent=1) + "\n").encode())
     if args.figure:
         _draw_bands(measured, args.figure)
@@ -122,7 +134,16 @@ def _check(args: Arguments) -> None:
         raise ValueError("Give --checkpoint with --card: its figures are written beside that file.")
     if (args.latency or args.int8) and not args.json:
         raise ValueError("Give --json FILE with --latency and --int8: their figures go there.")
+    if args.int8 and not args.int8.is_file():
+        raise ValueError(f"There is no graph at {args.int8}; make one with agegenderemo export.")
     check_sets(args)
+
+
+def _quantised(args: Arguments, info: "ModelInfo") -> "Predictor | None":
+    from agegenderemo.inference.backends import OnnxBackend
+    from agegenderemo.inference.predictor import Predictor
+
+    return Predictor(OnnxBackend(args.int8.read_bytes(), info), info) if args.int8 else None
 
 
 def _told(info: "ModelInfo", predictor: "TorchPredictor", faces: Faces) -> Figures:
