@@ -197,6 +197,26 @@ def test_a_record_says_whose_figures_they_are(folder: Path) -> None:
     assert Report(record["figures"]["faces"]).interval(("tasks", "age", "mae"))
 
 
+def test_a_graph_that_answers_alike_differs_by_nothing(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A whole float graph in place of a quantised one."""
+    path, graph, out = folder / "a.safetensors", tmp_path / "a.int8.onnx", tmp_path / "a.json"
+    assert main(["export", "--checkpoint", str(path), "--out", str(graph)]) == 0
+    asked = ["--checkpoint", str(path), "--int8", str(graph), "--json", str(out), "--latency"]
+    assert main(["evaluate", *data(folder), *asked]) == 0
+    assert f"B: {graph}" in capsys.readouterr().out
+    record = json.loads(out.read_text())
+    assert record["latency_ms"]["int8"] > 0
+    assert record["size_mb"]["int8"] > 0
+    found = {(own["set"], own["task"]): own for own in record["int8_differences"]}
+    assert found["faces", "age"]["difference"] == pytest.approx(0, abs=1e-3)
+    assert found["moods", "emotion"]["first"] == found["moods", "emotion"]["second"]
+    missing = ["--json", str(out), "--int8", str(tmp_path / "gone.onnx")]
+    assert main(["evaluate", *data(folder), *missing]) == 2
+    assert "There is no graph at" in capsys.readouterr().err
+
+
 def test_the_zoo_is_a_page_with_a_row_a_network(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

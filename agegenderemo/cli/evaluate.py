@@ -56,24 +56,33 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also time the graphs beside the checkpoint, one face on one thread, for --json",
     )
+    parser.add_argument(
+        "--int8",
+        action="store_true",
+        help="also ask the int8 graph beside the checkpoint about the same faces, and put the "
+        "differences into --json",
+    )
     add_device(parser)
     add_checkpoint(parser)
     add_precision(parser)
 
 
 def _run(args: Arguments) -> int:
+    from agegenderemo.evaluation.comparison import compare_rows
     from agegenderemo.evaluation.evaluate import answer, measure
     from agegenderemo.evaluation.predictions import fields, prediction_rows, write_rows
     from agegenderemo.files import sha256, write_atomically
-    from agegenderemo.report import print_text, update_card
+    from agegenderemo.report import comparison_table, print_text, update_card
 
     _check(args)
     path = checkpoint_path(args)
-    digest = sha256(path.read_bytes())
+    digest = sha256(path.read_bytes()) if path.is_file() else ""
     device = device_of(args)
     predictor, info = _open(path, args.precision, device)
+    quantised = _open(path, "int8", device)[0] if args.int8 else None
     measured: dict[str, Figures] = {}
     lines: list[dict[str, Any]] = []
+    lines_of_int8: list[dict[str, Any]] = []
     for data in args.data:
         with open_faces(args, data, info.input.template) as faces:
             prepared, rows, split = faces
@@ -90,6 +99,9 @@ def _run(args: Arguments) -> int:
             if args.pipeline:
                 own["pipeline"] = _pipeline(path, args.precision, predictor, faces)
             lines += prediction_rows(prepared, rows.tolist(), answers, info.tasks)
+            if quantised:
+                answers = answer(quantised, prepared, rows, progress=True)
+                lines_of_int8 += prediction_rows(prepared, rows.tolist(), answers, info.tasks)
         measured[data] = own
         _print(print_text(own))
         if args.card:
@@ -98,6 +110,10 @@ def _run(args: Arguments) -> int:
         write_rows(args.predictions, lines, fields(info.tasks))
     if args.json:
         record = _record(args, path, info, digest, measured, device)
+        if quantised:
+            record["int8_differences"] = compare_rows(lines, lines_of_int8)
+            names = (str(path), "int8")
+            _print(comparison_table(record["int8_differences"], names).text())
         write_atomically(args.json, (json.dumps(record, indent=1) + "\n").encode())
     if args.figure:
         _draw_bands(measured, args.figure)
@@ -125,8 +141,8 @@ def _check(args: Arguments) -> None:
         raise ValueError("--card is of the float network; write int8 figures with --json.")
     if args.card and not args.checkpoint:
         raise ValueError("Give --checkpoint with --card: its figures are written beside that file.")
-    if args.latency and not args.json:
-        raise ValueError("Give --json FILE with --latency: its figures go there.")
+    if (args.latency or args.int8) and not args.json:
+        raise ValueError("Give --json FILE with --latency and --int8: their figures go there.")
     check_sets(args)
 
 

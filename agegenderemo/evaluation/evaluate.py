@@ -10,7 +10,7 @@ from tqdm import tqdm
 from agegenderemo.data.dataset import PreparedSet
 from agegenderemo.data.samples import Sample
 from agegenderemo.evaluation.groups import group_figures
-from agegenderemo.evaluation.predict import Predicts
+from agegenderemo.evaluation.predict import Answers, Predicts
 from agegenderemo.evaluation.tallies import RegressionTally, Tally
 from agegenderemo.evaluation.truth import Number, Truth, banded_task, check_kinds, truth_of
 from agegenderemo.tasks import (
@@ -138,7 +138,7 @@ def evaluate(
 
 
 def answer(
-    predictor: Predicts,
+    predictor: Answers,
     prepared: PreparedSet,
     rows: NDArray[np.int64],
     *,

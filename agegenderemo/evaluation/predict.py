@@ -15,18 +15,22 @@ from agegenderemo.tasks import Calibration, Prediction, TaskSpec, activate, pred
 from agegenderemo.types import InputSpec
 
 
-class Predicts(Protocol):
+class Answers(Protocol):
     """Whatever engine it runs on."""
-
-    @property
-    def tasks(self) -> tuple[TaskSpec, ...]:
-        """What it predicts."""
-        ...
 
     def predict(
         self, crops: NDArray[np.uint8], *, mirror: bool = True
     ) -> Sequence[Mapping[str, Prediction]]:
         """Predictions for N aligned faces, N×S×S×3 RGB uint8."""
+        ...
+
+
+class Predicts(Answers, Protocol):
+    """One that says what it predicts."""
+
+    @property
+    def tasks(self) -> tuple[TaskSpec, ...]:
+        """What it predicts."""
         ...
 
 
