@@ -1,6 +1,10 @@
 """The public endpoint as its clients meet it, with good pictures and hostile ones."""
 
+import shutil
+import struct
 import zipfile
+import zlib
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,7 @@ from pages import ASTRONAUT
 from PIL import Image
 
 from agegenderemo import Analyzer
+from agegenderemo.cli.sources import collect
 from agegenderemo.tasks import EMOTION
 from agegenderemo.web import batch, photo
 from agegenderemo.web.guard import Store
@@ -183,3 +188,108 @@ def test_exif_orientation(client: Client, tmp_path: Path, orientation: int) -> N
     assert (result["width"], result["height"]) == (300, 400)
     (face,) = result["faces"]
     assert face["box"] == pytest.approx([81, 63, 169, 174], abs=15)
+
+
+# ------------------------------------------------------------------ zips of many makers
+
+
+def _legacy_zip(path: Path, names: list[bytes], content: bytes, extra: bytes = b"") -> Path:
+    """A zip whose names are these bytes, as old programs write them: no flag says what they are."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, name in enumerate(names):
+            member = zipfile.ZipInfo("QZ"[number] * len(name))
+            member.extra = extra
+            archive.writestr(member, content)
+    data = path.read_bytes()
+    for number, name in enumerate(names):
+        data = data.replace(b"QZ"[number : number + 1] * len(name), name)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("encoding", "names"),
+    [
+        ("utf-8", ["café.jpg", "ünïcode/日本.jpg"]),
+        ("cp437", ["Müller/Straße.jpg", "ÄÖÜ.jpg"]),
+        ("cp1252", ["été à la mer.jpg", "plain.jpg"]),
+        ("cp866", ["Отпуск/Ёлка в лесу.jpg", "Фото 1.jpg"]),
+        ("cp1251", ["Мама и папа.jpg"]),
+        ("cp932", ["写真/海の家.jpg", "カメラ.jpg"]),
+        ("cp949", ["사진/가족 여행.jpg"]),
+        ("gbk", ["照片/北京 长城.jpg"]),
+    ],
+)
+def test_names_of_zips_are_shown_as_they_were_meant(
+    encoding: str, names: list[str], store: Store, tmp_path: Path
+) -> None:
+    raw = [one.encode(encoding) for one in names]
+    path = _legacy_zip(tmp_path / "legacy.zip", raw, ASTRONAUT.read_bytes())
+    items = list(batch.read_items([store.keep(path)], store))
+    assert [one.name for one in items] == [batch.base_name(one) for one in names]
+    assert all(one.content == ASTRONAUT.read_bytes() for one in items)
+
+
+def test_a_name_that_a_zip_states_in_utf8_is_taken(store: Store, tmp_path: Path) -> None:
+    raw = "naïve.jpg".encode("cp850")
+    for crc, name in ((zlib.crc32(raw), "naïve ✓.jpg"), (7, "naïve.jpg")):
+        field = b"\1" + struct.pack("<I", crc) + "naïve ✓.jpg".encode()
+        extra = struct.pack("<HH", 0x7075, len(field)) + field
+        path = _legacy_zip(tmp_path / "stated.zip", [raw], b"x", extra)
+        (item,) = batch.read_items([store.keep(path)], store)
+        assert item.name == name
+
+
+def test_zips_folders_and_uploads_have_one_rule(
+    analyzer: Analyzer, store: Store, tmp_path: Path
+) -> None:
+    face = Image.open(ASTRONAUT).crop((100, 0, 350, 250))
+    heic = ASTRONAUT.parent.parent / "tests" / "files" / "phone.heic"
+    files = {"a.jfif": "JPEG", "b.avif": "AVIF", "c.jp2": "JPEG2000", "d.TIF": "TIFF"}
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name, kind in files.items():
+        face.save(folder / name, kind)
+    shutil.copy(heic, folder / "e.heic")
+    (folder / "._a.jfif").write_bytes(b"\0\x05\x16\x07" + bytes(80))
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        for path in sorted(folder.iterdir()):
+            archive.write(path, f"photos/{path.name}")
+            archive.write(path, f"__MACOSX/photos/._{path.name}")
+    wanted = [*files, "e.heic"]
+    assert [one.path.name for one in collect([folder]).found] == wanted
+    uploads = [store.keep(path) for path in sorted(folder.iterdir())]
+    for paths, shadows in (([store.keep(tmp_path / "photos.zip")], 7), (uploads, 1)):
+        left: Counter[str] = Counter()
+        items = list(batch.read_items(paths, store, left))
+        assert [one.name for one in items] == wanted
+        assert left.total() == shadows
+        with zipfile.ZipFile(tmp_path / "drawn.zip", "w") as drawn:
+            results = list(batch.analyze_items(analyzer, iter(items), drawn))
+        assert [len(one["faces"]) for one in results] == [1] * 5
+    assert batch._summary(results, Counter(), Counter(a=1)).endswith(" 1 macOS shadow left out.")
+
+
+def test_one_picture_never_ends_the_batch(
+    analyzer: Analyzer, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = ASTRONAUT.read_bytes()
+    items = [batch.Item(f"{number}.jpg", content) for number in range(3)]
+    calls: list[int] = []
+
+    def failing(real: Any, at: int) -> Any:
+        def call(*given: Any) -> Any:
+            calls.append(at)
+            if calls.count(at) == at:
+                raise RuntimeError("no sentence")
+            return real(*given)
+
+        return call
+
+    monkeypatch.setattr(batch, "read_photo", failing(batch.read_photo, 1))
+    monkeypatch.setattr(batch, "annotate", failing(batch.annotate, 2))
+    with zipfile.ZipFile(tmp_path / "drawn.zip", "w") as archive:
+        first, second, third = batch.analyze_items(analyzer, iter(items), archive)
+        assert archive.namelist() == ["002-1.jpg"]
+    assert first["error"] == "It could not be analyzed."
+    assert len(second["faces"]) == len(third["faces"]) == 1

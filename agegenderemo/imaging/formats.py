@@ -61,6 +61,7 @@ _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _KNOWN = {JPEG_START: "JPEG", PNG_START: "PNG", b"GIF8": "GIF", b"BM": "BMP"} | dict.fromkeys(
     _TIFF_STARTS, "TIFF"
 )
+_APPLE_DOUBLE = b"\0\x05\x16\x07"
 _OTHERS = {
     b"%PDF": "a PDF",
     b"%!PS": "PostScript",
@@ -69,7 +70,7 @@ _OTHERS = {
     b"7z\xbc\xaf": "an archive",
     b"\x1f\x8b": "an archive",
     b"\x1aE\xdf\xa3": "a film",
-    b"\0\x05\x16\x07": "a shadow that macOS keeps beside a file",
+    _APPLE_DOUBLE: "a shadow that macOS keeps beside a file",
     b"<svg": "an SVG drawing",
     b"<?xml": "XML, perhaps an SVG drawing",
     b"<!DOCTYPE": "a web page",
@@ -97,6 +98,11 @@ def is_shadow(name: str) -> bool:
     """Whether macOS made this file beside the real one: ``._photo.jpg``, ``__MACOSX/…``."""
     parts = PureWindowsPath(name).parts  # knows both kinds of slash
     return "__MACOSX" in parts or (bool(parts) and parts[-1].startswith("._"))
+
+
+def is_shadow_content(data: bytes) -> bool:
+    """The same by what the file holds, where its name is not its own any more."""
+    return data.startswith(_APPLE_DOUBLE)
 
 
 def open_encoded(data: bytes, *, nested: bool = True) -> Image.Image:

@@ -1,6 +1,7 @@
 """Many photos: files and zips in, a table, CSV, JSON and a zip of annotated pictures out."""
 
 import io
+import logging
 import os
 import struct
 import zipfile
@@ -16,7 +17,12 @@ from PIL import Image
 
 from agegenderemo.errors import ImageError
 from agegenderemo.imaging.draw import annotate
-from agegenderemo.imaging.formats import IMAGE_SUFFIXES
+from agegenderemo.imaging.formats import (
+    IMAGE_SUFFIXES,
+    is_picture_name,
+    is_shadow,
+    is_shadow_content,
+)
 from agegenderemo.imaging.load import shrink
 from agegenderemo.inference.analyzer import Analyzer
 from agegenderemo.results import error_record
@@ -25,9 +31,12 @@ from agegenderemo.web.downloads import csv_text, download_text, full_disk_said, 
 from agegenderemo.web.guard import Store, StoreError
 from agegenderemo.web.guard.names import safe_name, visible
 from agegenderemo.web.guard.picture_pool import PicturePool
+from agegenderemo.web.guard.zip_names import zip_names
 from agegenderemo.web.guard.zips import BAD_ZIP, Budget, ZipError, check_zip
-from agegenderemo.web.photo import read_photo
+from agegenderemo.web.photo import Photo, read_photo
 from agegenderemo.web.picture_input import FilesInput
+
+_log = logging.getLogger(__name__)
 
 MAX_PICTURES = 500
 MAX_PICTURE_BYTES = 50 * 2**20
@@ -42,7 +51,8 @@ _TOO_MUCH = f"There is more than {MAX_TOTAL_BYTES // 2**20} MB in all; the rest 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One picture to read: its shown name, and its content or why there is none."""
+    """One picture to read: its shown name, and its content or why there is none; with neither it
+    is a shadow of macOS."""
 
     name: str
     content: bytes | None = None
@@ -56,17 +66,25 @@ def base_name(name: str) -> str:
     return last[:_MAX_NAME] or "unnamed"
 
 
-def read_items(paths: Sequence[str | Path], store: Store) -> Iterator[Item]:
+def read_items(
+    paths: Sequence[str | Path], store: Store, shadows: Counter[str] | None = None
+) -> Iterator[Item]:
     """The pictures of uploaded files and zips, which lie in the store, one at a time and within the
     limits above.
 
-    Nothing of a zip is written to disk. What cannot be taken is an Item with an error.
+    Nothing of a zip is written to disk. What cannot be taken is an Item with an error; the files
+    that macOS keeps beside others are counted in ``shadows`` alone.
     """
     left, budget = MAX_PICTURES, Budget(MAX_TOTAL_BYTES)
+    shadows = Counter() if shadows is None else shadows
     for path in map(Path, paths):
         for item in _items_of(path, store, budget):
+            if item.error is None and (item.content is None or is_shadow_content(item.content)):
+                shadows[item.name] += 1
+                continue
             if left == 0:
-                yield Item(item.name, error=f"Only {MAX_PICTURES} pictures are read at once.")
+                error = f"Only {MAX_PICTURES} pictures are read at once; the rest is left out."
+                yield Item(item.name, error=error)
                 return
             left -= 1
             yield item
@@ -115,28 +133,23 @@ def _zip_items(file: BinaryIO, name: str, budget: Budget) -> Iterator[Item]:
         yield Item(name, error=_DAMAGED)
         return
     with archive:
-        members = [member for member in archive.infolist() if _wanted(member)]
-        if not members:
+        members = [one for one in archive.infolist() if not one.is_dir()]
+        if all(is_shadow(one.filename) for one in members):
             yield Item(name, error="The zip holds no pictures.")
-        for member in members:
-            yield _member_item(archive, member, budget)
+        for member, meant in zip(members, zip_names(members), strict=True):
+            yield _member_item(archive, member, meant, budget)
 
 
-def _wanted(member: zipfile.ZipInfo) -> bool:
-    """Not a folder, nor the hidden files that macOS adds."""
-    name = base_name(member.filename)
-    return not (member.is_dir() or name.startswith(".") or "__MACOSX/" in member.filename)
-
-
-def _member_item(archive: zipfile.ZipFile, member: zipfile.ZipInfo, budget: Budget) -> Item:
-    name = base_name(member.filename)
-    suffix = Path(name).suffix.lower()
-    if suffix == ".zip":
+def _member_item(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, meant: str, budget: Budget
+) -> Item:
+    name = base_name(meant)
+    if is_shadow(member.filename):
+        return Item(name)
+    if Path(name).suffix.lower() == ".zip":
         return Item(name, error="A zip inside a zip is not opened.")
-    heic = "HEIF" in Image.OPEN
-    if suffix not in IMAGE_SUFFIXES and not (heic and suffix in (".heic", ".heif")):
-        more = ", HEIC" if heic else ""
-        return Item(name, error=f"Not a picture (JPEG, PNG, WebP, BMP, GIF, TIFF{more}).")
+    if not is_picture_name(name):
+        return Item(name, error="Not a picture (JPEG, PNG, HEIC, WebP, TIFF, …).")
     if member.flag_bits & 0x1:
         return Item(name, error="Protected by a password; zip it without one.")
     try:
@@ -169,21 +182,34 @@ def analyze_items(
         except ImageError as error:
             yield error_record(item.name, error)
             continue
-        stream = io.BytesIO()
-        drawn, _ = shrink(annotate(photo.picture.image, photo.faces), MAX_JPEG_SIDE)
-        Image.fromarray(drawn).save(stream, "JPEG", quality=88)
-        name = safe_name(f"{number:03}-{Path(item.name).stem}.jpg")
-        annotated.writestr(name, stream.getvalue())
+        except Exception:  # one picture never ends the run for the others
+            _log.exception("A picture could not be analyzed.")
+            yield error_record(item.name, "It could not be analyzed.")
+            continue
+        try:
+            drawn = _drawn(photo)
+        except Exception:
+            _log.exception("A picture could not be drawn.")
+        else:
+            name = safe_name(f"{number:03}-{Path(item.name).stem}.jpg")
+            annotated.writestr(name, drawn)
         if left is not None and photo.left:
             left[item.name] += photo.left
         yield photo.record
+
+
+def _drawn(photo: Photo) -> bytes:
+    stream = io.BytesIO()
+    drawn, _ = shrink(annotate(photo.picture.image, photo.faces), MAX_JPEG_SIDE)
+    Image.fromarray(drawn).save(stream, "JPEG", quality=88)
+    return stream.getvalue()
 
 
 def batch_page(analyzer: Analyzer, store: Store) -> None:
     """Lay out the Many photos tab and its event."""
     files = FilesInput(
         file_count="multiple",
-        file_types=["image", ".heic", ".heif", ".zip"],
+        file_types=["image", *sorted(IMAGE_SUFFIXES), ".zip"],
         label="Pictures or a zip",
         show_label=False,
         height=180,
@@ -222,15 +248,16 @@ def _batch_shower(
         total = count_items(paths, store)
         results: list[dict[str, Any]] = []
         left: Counter[str] = Counter()
+        shadows: Counter[str] = Counter()
         with full_disk_said(), store.all_or_nothing() as new_path:
             zip_path = new_path("annotated.zip")
             with store.create(zip_path) as file, zipfile.ZipFile(file, "w") as annotated:
-                items = read_items(paths, store)
+                items = read_items(paths, store, shadows)
                 for result in analyze_items(analyzer, items, annotated, left, pool):
                     results.append(result)
                     progress((len(results), max(total, len(results))), unit="pictures")
             return (
-                note(_summary(results, left)),
+                note(_summary(results, left, shadows)),
                 gr.update(visible=True),
                 face_table(results, analyzer.tasks, with_file=True),
                 download_text(store, new_path("faces.json"), json_text(results)),
@@ -241,13 +268,15 @@ def _batch_shower(
     return show_batch
 
 
-def _summary(results: Sequence[dict[str, Any]], left: Counter[str]) -> str:
+def _summary(results: Sequence[dict[str, Any]], left: Counter[str], shadows: Counter[str]) -> str:
     faces = sum(len(result.get("faces", ())) for result in results)
     bad = sum("error" in result for result in results)
     text = f"{_counted(len(results) - bad, 'picture')} read, {_counted(faces, 'face')}"
     text += f"; {bad} could not be read, the table says why." if bad else "."
     if left:
         text += f" {_counted(left.total(), 'face')} more in crowded pictures were left out."
+    if shadows:
+        text += f" {_counted(shadows.total(), 'macOS shadow')} left out."
     return text
 
 
@@ -261,7 +290,7 @@ def count_items(paths: Sequence[str | Path], store: Store) -> int:
     for path in paths:
         try:
             with store.open(path) as file, zipfile.ZipFile(file) as archive:
-                total += sum(map(_wanted, archive.infolist()))
+                total += sum(not one.is_dir() for one in archive.infolist())
         except (*BAD_ZIP, struct.error, StoreError):
             total += 1
     return min(total, MAX_PICTURES)
