@@ -15,6 +15,7 @@ from made_streams import (
     embedding,
     emotions,
     face,
+    glimpse,
     play,
     tracks,
 )
@@ -45,7 +46,7 @@ from agegenderemo.tasks import (
     TaskSpec,
     decode,
 )
-from agegenderemo.types import QUALITY_FLAGS, InputSpec
+from agegenderemo.types import QUALITY_FLAGS, InputSpec, TrackedFace
 
 
 def test_a_noisy_but_still_face_settles() -> None:
@@ -196,3 +197,70 @@ def test_any_task_settles_by_its_kind() -> None:
     assert (record["glasses"], record["hair"]) == ("with", "long")
     again = pickle.loads(pickle.dumps(state)).update([seen(3.0, 0.95, (0.1, 0.8, 0.1))], 2.0)
     assert [one.track_id for one in again] == [1]
+
+
+def cut(
+    looks: tuple[int, int], ages: tuple[float, float], at: int, frames: int
+) -> list[TrackedFace]:
+    """One place, in which someone is followed by someone else."""
+    state = tracks()
+    shown = []
+    for i in range(frames):
+        late = int(i >= at)
+        seen = face(100, age=ages[late], look=embedding(looks[late], 10, i))
+        shown += state.update([seen], i / RATE)
+    return shown
+
+
+def test_a_cut_to_someone_else_starts_anew() -> None:
+    shown = cut((1, 2), (1.0, 38.0), 3 * RATE, 5 * RATE)
+    before, after = shown[: 3 * RATE], shown[3 * RATE :]
+    assert {one.track_id for one in before} == {1}
+    first = next(i for i, one in enumerate(after) if one.track_id == 2)
+    assert first / RATE <= 0.5
+    assert not any(one.settled for one in after[:first])
+    for one in after[first:]:
+        assert one.settled
+        assert one.face.age == pytest.approx(38, abs=1)
+
+
+def test_someone_who_returns_after_a_cut_is_known_again() -> None:
+    state = tracks()
+    for i in range(6 * RATE):
+        who = int(2 * RATE <= i < 4 * RATE)
+        (shown,) = state.update([face(100, age=20 + 40 * who, look=embedding(1 + who))], i / RATE)
+    assert shown.track_id == 1
+    assert shown.face.age == pytest.approx(20, abs=3)
+
+
+def test_readings_that_contradict_again_and_again_start_anew() -> None:
+    """The look alone does not tell: a child and a grown-up may be as alike as this."""
+    shown = cut((1, 1), (1.0, 38.0), 3 * RATE, 5 * RATE)
+    late = shown[3 * RATE + int(1.5 * RATE) :]
+    assert {one.track_id for one in shown} == {1}
+    assert all(33 <= one.face.age <= 43 for one in late)
+    few = cut((1, 1), (38.0, 1.0), 3 * RATE, 3 * RATE + 5)
+    assert few[-1].face.age > 30
+
+
+def test_answers_are_first_guesses_until_three_readings_agree() -> None:
+    settled = [one.settled for one in cut((1, 1), (30.0, 30.0), 9, 9)]
+    assert settled == [False, False, True, True, True, True, True, True, True]
+    state = tracks()
+    ages = (30.0, 60.0, 30.0, 61.0, 30.0, 31.0)
+    given = [state.update([face(100, age=a)], i / RATE)[0].settled for i, a in enumerate(ages)]
+    assert given[:2] == [False, False]
+    glanced = tracks()
+    glanced.update([face(100)], 0.0)
+    assert not glanced.update([glimpse(100)], 0.05)[0].settled
+    assert not glanced.update([glimpse(100)], 0.1)[0].settled
+
+
+def test_a_still_face_is_never_doubted() -> None:
+    rng = np.random.default_rng(1)
+    state = tracks()
+    for i in range(30 * RATE):
+        seen = face(100, age=30 + rng.normal(0, 4), look=embedding(1, 10, i))
+        (shown,) = state.update([seen], i / RATE)
+        assert shown.track_id == 1
+        assert shown.settled or i < 3 + 2

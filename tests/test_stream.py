@@ -151,3 +151,69 @@ def test_a_stream_says_when_it_last_held_a_face(analyzer: Analyzer, scene: Scene
     bad: Any = np.zeros((4, 4, 3), np.float32)
     with pytest.raises(ImageError, match="RGB uint8"):
         tracker.update(bad, 5.3)
+
+
+def test_a_cut_to_someone_else_in_the_same_place(analyzer: Analyzer, scene: Scene) -> None:
+    def stream(i: int) -> RGBImage:
+        return scene.frame(i, {"woman" if i < 2 * RATE else "man": (220, 120)})
+
+    (man,) = analyzer.analyze(stream(2 * RATE))
+    shown = play(analyzer, stream, 4 * RATE)
+    assert {tuple(f) for f in shown[: 2 * RATE]} == {(1,)}
+    for faces in shown[2 * RATE + 3 * RATE // 2 :]:
+        assert set(faces) == {2}
+        assert faces[2].age == pytest.approx(man.age, abs=5)
+
+
+@pytest.mark.slow
+def test_a_cut_from_an_infant_to_a_man(analyzer: Analyzer, scene: Scene, data_root: Path) -> None:
+    from agegenderemo.data.readers import read
+    from agegenderemo.data.readers.source import read_bytes
+
+    def portrait(age: int) -> RGBImage:
+        for sample in read("utkface", data_root).only("test").samples:
+            if sample.labels["age"] == age and sample.labels["gender"] == 1:
+                picture = load_image(read_bytes(sample.image))
+                faces = analyzer.analyze(picture)
+                if len(faces) == 1 and abs(faces[0].age - age) < 2:
+                    return picture
+        raise AssertionError("the test split has no such face")
+
+    people = {"infant": portrait(1), "father": portrait(38)}
+    scene.portraits.update(people)
+
+    def stream(i: int) -> RGBImage:
+        return scene.frame(i, {"infant" if i < 3 * RATE else "father": (220, 120)})
+
+    shown = play(analyzer, stream, 6 * RATE)
+    assert all(f.age < 5 for faces in shown[RATE : 3 * RATE] for f in faces.values())
+    for faces in shown[3 * RATE + 3 * RATE // 2 :]:
+        (face,) = faces.values()
+        assert 33 <= face.age <= 43
+
+
+def test_a_face_in_the_dark_is_found_and_followed(analyzer: Analyzer, scene: Scene) -> None:
+    """Brightened frames show it; whoever switches the light on stays the same."""
+
+    def stream(i: int) -> RGBImage:
+        frame = scene.frame(i, {"woman": (220, 120)})
+        return frame if i >= 4 * RATE else (frame * 0.06).astype(np.uint8)
+
+    assert analyzer.tracker().update(stream(0), 0.0) == []
+    shown = play(analyzer, stream, 5 * RATE)
+    first = next(i for i, f in enumerate(shown) if f)
+    assert RATE <= first <= 2 * RATE
+    assert all(f.keys() == {1} for f in shown[first:])
+
+
+def test_a_face_that_lies_is_found_and_followed(analyzer: Analyzer, scene: Scene) -> None:
+    def stream(i: int) -> RGBImage:
+        frame = scene.frame(i, {"woman": (220, 120)})
+        return np.ascontiguousarray(np.rot90(frame))
+
+    shown = play(analyzer, stream, 3 * RATE)
+    first = next(i for i, f in enumerate(shown) if f)
+    assert RATE <= first <= 2 * RATE
+    for faces in shown[first:]:
+        (face,) = faces.values()
+        assert face.roll == pytest.approx(-90, abs=15)

@@ -173,21 +173,21 @@ class Tracks:
         """
         pairs = self._match([f.detection.box for f in faces], [f.embedding for f in faces], time)
         known = {index: self.people[p] for p, index in pairs.items()}
+        away = [
+            p
+            for i, p in enumerate(self.people)
+            if i not in pairs and time - p.seen <= self.thresholds.forgotten_after
+        ]
         seen, replaced = [], []
         for index, face in enumerate(faces):
             if index not in known:
                 seen.append(self._start(face, time))
                 continue
-            seen.append(self._follow(known[index], face, time))
+            seen.append(self._follow(known[index], face, time, away))
             if seen[-1].track_id != known[index].track_id:
                 replaced.append(known[index])
-        unseen = [
-            p
-            for i, p in enumerate(self.people)
-            if i not in pairs and time - p.seen <= self.thresholds.forgotten_after
-        ]
         # Whom a frame shows goes to the front, so the last are those who were seen longest ago.
-        self.people = (*seen, *replaced, *unseen)[: max(len(seen), int(self.thresholds.max_people))]
+        self.people = (*seen, *replaced, *away)[: max(len(seen), int(self.thresholds.max_people))]
         return [self._shown(track, face) for track, face in zip(seen, faces, strict=True)]
 
     def _match(
@@ -235,7 +235,9 @@ class Tracks:
         box, still = face.detection.box, (0.0, 0.0)
         return Track(track_id, box, still, time, time, face.embedding, answers, look=face.embedding)
 
-    def _follow(self, track: Track, face: Observation, time: float) -> Track:
+    def _follow(self, track: Track, face: Observation, time: float, away: list[Track]) -> Track:
+        """Someone who is seen again, or whoever took the place: one of those who are ``away``, who
+        is then away no more, or someone new."""
         moved = self._place(track, face, time)
         if face.predictions is None:
             return moved
@@ -243,7 +245,7 @@ class Tracks:
         rival = self._rival(track, face, face.predictions, time)
         if rival is not None and rival.weight >= limits.agreeing:
             if rival.changed:
-                return self._replaced(face, rival, time)
+                return self._replaced(face, rival, time, away)
             if time - rival.since >= limits.contradicted_for:
                 return replace(moved, read=time, answers=rival.answers, look=face.embedding)
         answers = self._settled(track.answers, track.read, face, face.predictions, time)
@@ -295,8 +297,13 @@ class Tracks:
             for name, new in predictions.items()
         )
 
-    def _replaced(self, face: Observation, rival: Rival, time: float) -> Track:
-        """Someone else in the place of the one who was followed."""
+    def _replaced(self, face: Observation, rival: Rival, time: float, away: list[Track]) -> Track:
+        """Whoever is in the place of the one who was followed."""
+        alike = [float(one.embedding @ face.embedding) for one in away]
+        if alike and max(alike) >= self.thresholds.alike:
+            known = away.pop(alike.index(max(alike)))
+            found = self._place(known, face, time)
+            return replace(found, read=time, look=face.embedding, rival=None)
         started = self._start(face, time)
         return replace(started, answers=rival.answers, agreed=math.ceil(self.thresholds.agreeing))
 
