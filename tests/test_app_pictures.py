@@ -19,8 +19,10 @@ from PIL import Image
 
 from agegenderemo import Analyzer
 from agegenderemo.cli.sources import collect
+from agegenderemo.imaging.draw import annotate
 from agegenderemo.tasks import EMOTION
 from agegenderemo.web import batch, photo
+from agegenderemo.web.photo import read_photo
 from agegenderemo.web.guard import Store
 
 pytest_plugins = ["web_fixtures"]
@@ -286,8 +288,8 @@ def test_one_picture_never_ends_the_batch(
 
         return call
 
-    monkeypatch.setattr(batch, "read_photo", failing(batch.read_photo, 1))
-    monkeypatch.setattr(batch, "annotate", failing(batch.annotate, 2))
+    monkeypatch.setattr(batch, "read_photo", failing(read_photo, 1))
+    monkeypatch.setattr(batch, "annotate", failing(annotate, 2))
     with zipfile.ZipFile(tmp_path / "drawn.zip", "w") as archive:
         first, second, third = batch.analyze_items(analyzer, iter(items), archive)
         assert archive.namelist() == ["002-1.jpg"]

@@ -54,8 +54,8 @@ def _rows(name: str, args: Arguments) -> list[dict[str, Any]]:
     from agegenderemo.evaluation.evaluate import answer
     from agegenderemo.evaluation.predict import TorchPredictor
     from agegenderemo.evaluation.predictions import SUFFIXES, prediction_rows, read_rows
-    from agegenderemo.inference.analyzer import find_checkpoint
     from agegenderemo.models.checkpoint import load_checkpoint
+    from agegenderemo.resources import find_checkpoint
 
     if name.endswith(SUFFIXES):
         rows = read_rows(Path(name))

@@ -93,26 +93,23 @@ def _film_shower(
         if not paths:
             return note(hint(store.limits), "bad"), hidden, *nothing
         name = Path(paths[0]).name
-        csv_path = store.new_path(f"{Path(name).stem}.csv")
-        film_path = store.new_path(f"{Path(name).stem}.mp4")
+        stem = Path(name).stem
         try:
-            with (
-                full_disk_said(),
-                store.open(paths[0]) as film,
-                store.create(csv_path) as table,
-                store.create(film_path) as annotated,
-            ):
-                answer = read_in_process(
-                    analyzer, name, film, table, annotated, _work_limits(store.limits),
-                    lambda done, whole: progress((int(done), ceil(whole)), unit="seconds"),
-                )  # fmt: skip
+            with full_disk_said(), store.all_or_nothing() as new_path:
+                csv_path, film_path = new_path(f"{stem}.csv"), new_path(f"{stem}.mp4")
+                with (
+                    store.open(paths[0]) as film,
+                    store.create(csv_path) as table,
+                    store.create(film_path) as annotated,
+                ):
+                    answer = read_in_process(
+                        analyzer, name, film, table, annotated, _work_limits(store.limits),
+                        lambda done, whole: progress((int(done), ceil(whole)), unit="seconds"),
+                    )  # fmt: skip
+                record, people = answer["record"], answer["people"]
+                json_path = download_text(store, new_path(f"{stem}.json"), json_text(record))
         except (FilmError, StoreError) as error:
-            store.remove(csv_path)
-            store.remove(film_path)
             return note(str(error), "bad"), hidden, *nothing
-        record, people = answer["record"], answer["people"]
-        with full_disk_said():
-            json_path = download_text(store, f"{Path(name).stem}.json", json_text(record))
         return (
             note(_said(answer), "bad" if "error" in record else "quiet"),
             gr.update(visible=True),

@@ -113,7 +113,7 @@ def test_a_damaged_card_is_refused_when_it_is_loaded_and_not_when_it_is_shown(
 ) -> None:
     whole = json.loads(default_checkpoint().with_suffix(".json").read_text("utf-8"))
     draw, said = random.Random(21), []
-    odd = (None, "x", [], {}, -1, 1e308, math.nan, [1], True, {"a": 1})
+    odd: tuple[Any, ...] = (None, "x", [], {}, -1, 1e308, math.nan, [1], True, {"a": 1})
     for _ in range(60):
         card = copy.deepcopy(whole)
         holder, key = draw.choice(_places(card))
