@@ -22,8 +22,8 @@ from agegenderemo.cli.sources import collect
 from agegenderemo.imaging.draw import annotate
 from agegenderemo.tasks import EMOTION
 from agegenderemo.web import batch, photo
-from agegenderemo.web.photo import read_photo
 from agegenderemo.web.guard import Store
+from agegenderemo.web.photo import read_photo
 
 pytest_plugins = ["web_fixtures"]
 

@@ -90,7 +90,7 @@ def _listing() -> str:
     """Recipes and settings. They wait until help is asked for: they need more packages."""
     try:
         from agegenderemo.training.listing import listing
-    except ModuleNotFoundError:
+    except ImportError:
         return "Recipes and settings are listed where 'agegenderemo[train]' is installed."
     return listing()
 
