@@ -290,6 +290,19 @@ def test_posts_of_other_sites_are_refused(served: Served, origin: str) -> None:
     assert join(served.url, None, session_hash="own").status_code == 422  # no Origin passes
 
 
+@pytest.mark.parametrize(
+    "name", ["x-forwarded-host", "x-forwarded-server", "x-direct-url", "x-original-url",
+             "x-forwarded-prefix", "x-gradio-server", "x-rewrite-url", "forwarded", "referer",
+             "x-forwarded-proto", "cookie"],
+)  # fmt: skip
+def test_no_header_puts_another_site_into_the_page(served: Served, name: str) -> None:
+    for value in ("evil.example", "http://evil.example/", "host=evil.example", "//evil.example"):
+        for path in ("", "config"):
+            answer = WEB.get(served.url + path, headers={name: value})
+            assert answer.status_code == 200
+            assert "evil.example" not in answer.text
+
+
 def test_every_answer_carries_the_headers(served: Served) -> None:
     for path in ("", "config", "healthz", "nothing", "gradio_api/file=/etc/passwd"):
         headers = WEB.get(served.url + path).headers

@@ -5,6 +5,7 @@ import socket
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -118,6 +119,57 @@ def test_half_a_request_is_closed(served: Served, monkeypatch: pytest.MonkeyPatc
         with socket.create_connection((address.hostname, address.port), timeout=5) as connection:
             connection.sendall(half)
             assert connection.recv(100) == b""
+
+
+def test_one_address_does_not_take_every_connection(served: Served) -> None:
+    address = urlsplit(served.url)
+    with ExitStack() as stack:
+        open_ = []
+        for _ in range(400):
+            one = socket.create_connection((address.hostname, address.port), 5, ("127.0.0.3", 0))
+            open_.append(stack.enter_context(closing(one)))
+        time.sleep(0.3)
+        assert _refused(open_[-1])
+        assert not _refused(open_[0])
+        assert WEB.get(served.url).status_code == 200  # another address
+    _until(lambda: not _refused(socket.create_connection((address.hostname, address.port), 5,
+                                                         ("127.0.0.3", 0))))  # fmt: skip
+
+
+def _refused(connection: socket.socket) -> bool:
+    connection.settimeout(0.2)
+    try:
+        return connection.recv(1) == b""
+    except TimeoutError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
+def test_chunks_of_one_byte_are_cut_off_and_honest_ones_are_not(served: Served) -> None:
+    address = urlsplit(served.url)
+    head = b"POST /gradio_api/queue/join HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked"
+    with socket.create_connection((address.hostname, address.port), timeout=5) as connection:
+        connection.sendall(head + b"\r\n\r\n")
+        with pytest.raises(OSError, match=r"reset|pipe"):
+            _trickle(connection)
+    parts = (b"x" * 1000 for _ in range(900))
+    assert WEB.post(f"{served.url}gradio_api/queue/join", content=parts).status_code == 400
+
+
+def _trickle(connection: socket.socket) -> None:
+    for _ in range(100):
+        connection.sendall(b"1\r\na\r\n" * 1000)
+        time.sleep(0.01)
+
+
+def test_health_is_told_whoever_else_is_here(tmp_path: Path) -> None:
+    with (
+        guarded(tmp_path, Limits(address_requests=1)) as one,
+        WEB.stream("GET", f"{one.url}gradio_api/heartbeat/s"),
+    ):
+        assert WEB.get(one.url).status_code == 429
+        assert WEB.get(f"{one.url}healthz").text == "ok"
 
 
 def test_a_body_that_stops_is_closed(tmp_path: Path) -> None:

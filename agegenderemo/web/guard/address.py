@@ -45,6 +45,14 @@ def client_address(scope: Mapping[str, Any], proxies: TrustedProxies) -> str:
     return str(peer)
 
 
+def connection_address(peer: str, proxies: TrustedProxies) -> str | None:
+    """Whom an open connection counts against; None for a proxy, which brings many people."""
+    parsed = _parse(peer)
+    if parsed is not None and parsed in proxies:
+        return None
+    return client_address({"client": (peer, 0), "headers": []}, TrustedProxies())
+
+
 def _parse(text: str) -> IPv4Address | IPv6Address | None:
     """Also ``[::1]:8080`` and ``1.2.3.4:8080``, as proxies write them."""
     text = text.strip()

@@ -19,7 +19,7 @@ from agegenderemo.web.guard.bodies import Gone, read_json, replayed
 from agegenderemo.web.guard.events import Events, session_name
 from agegenderemo.web.guard.fair import Busy, FairPool
 from agegenderemo.web.guard.gradio_parts import functions_of, live_functions_of
-from agegenderemo.web.guard.headers import security_headers, with_headers
+from agegenderemo.web.guard.headers import passed_headers, security_headers, with_headers
 from agegenderemo.web.guard.hosts import HostRules
 from agegenderemo.web.guard.limits import Limits
 from agegenderemo.web.guard.names import visible
@@ -69,7 +69,7 @@ class Guard:
         proxies: TrustedProxies | None = None,
     ) -> None:
         self._app, self._demo, self._store = app, demo, store
-        self._rules, self._proxies = rules or HostRules(), proxies or TrustedProxies()
+        self._rules, self.proxies = rules or HostRules(), proxies or TrustedProxies()
         limits = self._limits = store.limits
         self._headers = security_headers(self._rules)
         self._requests = Shares(limits.address_requests, limits.all_requests, "requests")
@@ -103,7 +103,10 @@ class Guard:
         # Nothing here speaks WebSocket: the server closes what is not answered.
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        address = client_address(scope, self._proxies)
+        if _route_path(scope) == _HEALTH and scope["method"] in ("GET", "HEAD"):
+            await PlainTextResponse("ok")(scope, receive, send)  # whoever else is counted
+            return
+        address = client_address(scope, self.proxies)
         request = _Request(scope, receive, send, address)
         try:
             self._requests.take(address)
@@ -123,9 +126,6 @@ class Guard:
     async def _decide(self, request: _Request) -> None:
         headers = Headers(scope=request.scope)
         method, path = request.scope["method"], _route_path(request.scope)
-        if path == _HEALTH and method in ("GET", "HEAD"):
-            await PlainTextResponse("ok")(request.scope, request.receive, request.send)
-            return
         _check_single(request.scope)
         self._rules.check_host(headers.get("host"))
         found = find_route(method, path)
@@ -137,7 +137,7 @@ class Guard:
         await self._pace.wait(request.address, COSTS[route.kind])
         request.query = _query(request.scope)
         self._places.forget()
-        request.scope = _narrowed(request.scope, route, request.query)
+        request.scope = _narrowed(request.scope, route, request.query, self._rules)
         await self._handlers[route.kind](request)
 
     async def _page(self, request: _Request) -> None:
@@ -277,10 +277,11 @@ def _query(scope: Scope) -> dict[str, str]:
     return dict(pairs)
 
 
-def _narrowed(scope: Scope, route: Route, query: dict[str, str]) -> Scope:
-    """Only the parameters that the route takes: a ``deep_link`` opens files."""
+def _narrowed(scope: Scope, route: Route, query: dict[str, str], rules: HostRules) -> Scope:
+    """Only the parameters that the route takes (a ``deep_link`` opens files), and few headers."""
     kept = {name: query[name][:200] for name in route.query if name in query}
-    return {**scope, "query_string": urlencode(kept).encode()}
+    headers = passed_headers(scope["headers"], rules)
+    return {**scope, "query_string": urlencode(kept).encode(), "headers": headers}
 
 
 def _plain(scope: Scope) -> Scope:

@@ -4,17 +4,24 @@ import asyncio
 import contextlib
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from agegenderemo.web.guard.address import TrustedProxies, connection_address
+
 _HEAD_SECONDS = 10.0
 _KEEP_ALIVE_SECONDS = 5
 _MAX_HEAD_BYTES = 32 * 1024
 _MAX_CONNECTIONS = 2048
+_ADDRESS_CONNECTIONS = 320
+"""Some more than an address may have requests open, so that those are told why."""
+_FREE_LINES, _LINE_BYTES = 2000, 256
+"""Ends of lines of a connection that sends chunks: so many, and one more for so many bytes."""
 _SHUTDOWN_SECONDS = 3
 
 
@@ -25,18 +32,42 @@ class PatientProtocol(H11Protocol):
     """
 
     head_seconds = _HEAD_SECONDS
+    proxies = TrustedProxies()
+    opened: ClassVar[Counter[str]] = Counter()
+    """Open connections by address; a server has its own."""
+
     _head_timer: asyncio.TimerHandle | None = None
+    _address: str | None = None
+    _bytes = _lines = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
+        self._address = connection_address(str(peer[0]) if peer else "", self.proxies)
+        if self._address is not None:
+            self.opened[self._address] += 1
+            if self.opened[self._address] > _ADDRESS_CONNECTIONS:
+                transport.abort()
+                return
         self._watch_head()
 
     def data_received(self, data: bytes) -> None:
+        # A body of chunks of one byte each would keep the loop busy for seconds a megabyte.
+        if b"transfer-encoding" in data.lower() or self._lines:
+            self._bytes += len(data)
+            self._lines += 1 + data.count(b"\r\n")
+            if self._lines > _FREE_LINES + self._bytes // _LINE_BYTES:
+                self.transport.abort()
+                return
         super().data_received(data)
         self._watch_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_watching()
+        if self._address is not None:
+            self.opened[self._address] -= 1
+            if not self.opened[self._address]:
+                del self.opened[self._address]
         super().connection_lost(exc)
 
     def _watch_head(self) -> None:
@@ -71,14 +102,20 @@ class _Announced(uvicorn.Server):
 def server(
     app: ASGIApp, host: str, port: int, announce: Callable[[str], None] | None = None
 ) -> uvicorn.Server:
-    """A server that is not started. It believes no header about the client: the guard decides.
-    ``announce`` is told its address once it answers."""
+    """A server that is not started. It believes no header about the client: the guard decides, and
+    its trusted proxies may open many connections. ``announce`` is told its address once it
+    answers."""
+
+    class Protocol(PatientProtocol):
+        proxies = getattr(app, "proxies", TrustedProxies())
+        opened: ClassVar[Counter[str]] = Counter()
+
     made = _Announced(
         uvicorn.Config(
             app,
             host=host,
             port=port,
-            http=PatientProtocol,
+            http=Protocol,
             ws="none",
             log_level="warning",
             access_log=False,
