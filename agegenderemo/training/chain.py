@@ -137,8 +137,10 @@ class _StepRun:
         context, folder, config = self.context, self.folder, self.step.config
         finished = resume = False
         if context.is_main:  # other machines may not see this disk
+            # The sets are not held: their maps would count twice as memory, beside those of fit.
             sets = open_sets(config, self.prepared)
             settings = run_settings(config, sets, self.begin_with, self.teachers, context.size)
+            del sets
             finished = is_finished(folder, settings)
             resume = (folder / STATE).is_file()
         finished, resume = context.broadcast((finished, resume))

@@ -22,7 +22,7 @@ from agegenderemo.errors import AgeGenderEmoError
 from agegenderemo.files import write_atomically
 
 _BLOCKS = 13
-_DENSE = {"hidden": "feats", "age": "age_pred", "gender": "gender_pred"}
+_HIDDEN, _HEAD = "feats", "_pred"  # dense layers are feats, and NAME_pred for what it answers
 
 Arrays = dict[str, NDArray[np.float32]]
 
@@ -59,7 +59,9 @@ def from_published(arrays: Arrays) -> Arrays:
         kernel = arrays[f"conv_pw_{block}/convolution/merged_input"]
         found[f"{point}.weight"] = kernel.transpose(3, 2, 0, 1)
         found[f"{point}.bias"] = arrays[f"conv_pw_{block}_bn/batchnorm_1/sub"]
-    for name, theirs in _DENSE.items():
+    heads = [name.partition("/")[0] for name in arrays if name.endswith(f"{_HEAD}/kernel")]
+    for theirs in (_HIDDEN, *heads):
+        name = "hidden" if theirs == _HIDDEN else theirs.removesuffix(_HEAD)
         found[f"{name}.weight"] = arrays[f"{theirs}/kernel"].T
         found[f"{name}.bias"] = arrays[f"{theirs}/bias"]
     return found
