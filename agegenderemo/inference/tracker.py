@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from agegenderemo.detection.rescue import brightened, face_back
+from agegenderemo.detection.rescue import brightened, face_back, surely
 from agegenderemo.imaging.geometry import iou
 from agegenderemo.imaging.load import load_image
 from agegenderemo.imaging.turn import TurnedPicture
@@ -88,18 +88,27 @@ class FaceTracker:
         detections = self._distinct([d for d in followed if d is not None])
         lost = len(detections) < max(1, len(followed))
         if lost or time - self._searched >= limits.search_every:
-            found = detector.detect(
-                seen.image,
-                min_face_size=int(limits.min_face_size),
-                max_side=int(limits.search_side),
-            )
+            found = self._search(seen.image)
+            if self._view != _AS_IT_IS:
+                found = surely(detector, seen.image, found)
+                upright = self._search(frame) if found else []
+                # Someone sat up, or switched on the light.
+                if _best(upright) > 0 and _best(upright) >= _best(found):
+                    self._view, seen = _AS_IT_IS, TurnedPicture.of(frame, 0)
+                    detections, found = [], upright
             # Followed ones first: their landmarks come from the sharper picture.
             detections = self._distinct([*detections, *found])
             self._searched = time
-        if turn:
+        if seen.degrees:
             back = (face_back(seen, d) for d in detections)
             detections = [d for d in back if d is not None]
         return detections[: int(limits.max_faces)]
+
+    def _search(self, picture: RGBImage) -> list[Detection]:
+        limits = self.thresholds
+        return self.analyzer.detector.detect(
+            picture, min_face_size=int(limits.min_face_size), max_side=int(limits.search_side)
+        )
 
     def _next_view(self) -> tuple[int, bool]:
         """Every second search is of the frame as it is: there newcomers are."""
@@ -113,3 +122,7 @@ class FaceTracker:
             if all(iou(face.box, other.box) < self.thresholds.same_face for other in kept):
                 kept.append(face)
         return kept
+
+
+def _best(faces: Sequence[Detection]) -> float:
+    return max((face.score for face in faces), default=0.0)
