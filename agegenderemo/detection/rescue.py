@@ -214,6 +214,12 @@ def _confirmed(
             yield face, (face.score + seen.score) / 2
 
 
+def surely(detector: Detector, picture: RGBImage, faces: Sequence[Detection]) -> list[Detection]:
+    """Those faces of a changed picture that are seen in the mirror too: more looks see more that
+    is no face."""
+    return [face for face, sure in _confirmed(detector, picture, faces) if sure >= _MIN_SURE]
+
+
 def brightened(image: RGBImage) -> RGBImage:
     """A picture stretched over the whole range of each channel, the outermost hundredth cut
     off."""

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from agegenderemo.detection.rescue import brightened, face_back
+from agegenderemo.detection.rescue import brightened, face_back, surely
 from agegenderemo.imaging.geometry import iou
 from agegenderemo.imaging.load import load_image
 from agegenderemo.imaging.turn import TurnedPicture
@@ -102,18 +102,27 @@ class FaceTracker:
         lost = len(detections) < max(1, len(followed))
         wait = limits.search_lost_every if lost else search_every
         if time - self._searched >= wait:
-            found = detector.detect(
-                seen.image,
-                min_face_size=int(limits.min_face_size),
-                max_side=int(limits.search_side),
-            )
+            found = self._search(seen.image)
+            if self._view != _AS_IT_IS:
+                found = surely(detector, seen.image, found)
+                upright = self._search(frame) if found else []
+                # Someone sat up, or switched on the light.
+                if _best(upright) > 0 and _best(upright) >= _best(found):
+                    self._view, seen = _AS_IT_IS, TurnedPicture.of(frame, 0)
+                    detections, found = [], upright
             # Followed ones first: their landmarks come from the sharper picture.
             detections = self._distinct([*detections, *found])
             self._searched = time
-        if turn:
+        if seen.degrees:
             back = (face_back(seen, d) for d in detections)
             detections = [d for d in back if d is not None]
         return detections[: int(limits.max_faces)]
+
+    def _search(self, picture: RGBImage) -> list[Detection]:
+        limits = self.thresholds
+        return self.analyzer.detector.detect(
+            picture, min_face_size=int(limits.min_face_size), max_side=int(limits.search_side)
+        )
 
     def _next_view(self) -> tuple[int, bool]:
         """Every second search is of the frame as it is: there newcomers are."""
@@ -127,3 +136,7 @@ class FaceTracker:
             if all(iou(face.box, other.box) < self.thresholds.same_face for other in kept):
                 kept.append(face)
         return kept
+
+
+def _best(faces: Sequence[Detection]) -> float:
+    return max((face.score for face in faces), default=0.0)
