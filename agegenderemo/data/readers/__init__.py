@@ -5,7 +5,7 @@ carry any suffix that Pillow reads. What cannot be read is skipped and counted, 
 reader is one file; importing it here adds it.
 """
 
-from agegenderemo.data.readers import utkface, ferplus, fairface, ffhq  # isort: skip
+from agegenderemo.data.readers import utkface, ferplus, fairface, ffhq, own_csv, folders  # isort: skip
 from agegenderemo.data.readers.registry import (
     READERS,
     ReaderSpec,
@@ -21,7 +21,9 @@ __all__ = [
     "fairface",
     "ferplus",
     "ffhq",
+    "folders",
     "get_reader",
+    "own_csv",
     "read",
     "read_bytes",
     "register_reader",
