@@ -4,13 +4,13 @@ Images as FER+ lays them out (``FER2013Train/fer0000000.png`` …) with ``fer201
 original ``fer2013.csv``, whose rows are pixel strings and stand in the same order as the labels.
 """
 
-import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from agegenderemo.data.readers.ferplus_votes import FERPLUS_COLUMNS, VOTED, soft_label
 from agegenderemo.data.readers.registry import register_reader
 from agegenderemo.data.readers.source import find, image_root, list_images, stem
+from agegenderemo.data.readers.table import BROKEN_ROW, read_table
 from agegenderemo.data.samples import DatasetIndex, ImageRef, Sample, SkippedEntry, Split
 from agegenderemo.errors import DatasetError
 
@@ -27,9 +27,8 @@ def read(root: Path) -> DatasetIndex:
     A sample of which most votes say "unknown" or "no face" keeps its votes and has no emotion, so
     that it is neither trained on nor counted. Splits are the column ``Usage``.
     """
-    with find(root, "fer2013new.csv").open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
-    images = image_root(root, "ferplus.zip")
+    rows = list(read_table(find(root, "fer2013new.csv"), ("usage", "image name"))[1])
+    images = image_root(root, "ferplus.zip", "archive.zip")
     pixels = _pixel_file(root)
     if pixels is not None:
         refs: list[ImageRef | None] = [*_pixel_rows(pixels)]
@@ -40,15 +39,17 @@ def read(root: Path) -> DatasetIndex:
             )
     else:
         by_stem = {stem(ref.name): ref for ref in list_images(images)}
-        refs = [by_stem.get(stem(row.get("Image name") or "")) for row in rows]
+        refs = [by_stem.get(stem((row or {}).get("image name", ""))) for _, row in rows]
 
     samples: list[Sample] = []
     skipped: list[SkippedEntry] = []
     seen: set[ImageRef] = set()
-    for number, (row, ref) in enumerate(zip(rows, refs, strict=True)):
-        name = (row.get("Image name") or "").strip()
-        if not name:  # FER+ leaves the name blank where every vote is "no face"
-            skipped.append(SkippedEntry(f"row {number + 2}", "no image name"))
+    for (number, row), ref in zip(rows, refs, strict=True):
+        name = (row or {}).get("image name", "")
+        if row is None:
+            skipped.append(SkippedEntry(f"row {number}", BROKEN_ROW))
+        elif not name:  # FER+ leaves the name blank where every vote is "no face"
+            skipped.append(SkippedEntry(f"row {number}", "no image name"))
         elif ref is None:
             skipped.append(SkippedEntry(name, "no image"))
         elif ref in seen:  # FER+ names four images twice
@@ -65,10 +66,10 @@ def read(root: Path) -> DatasetIndex:
     return DatasetIndex(tuple(samples), TASKS, tuple(skipped))
 
 
-def _sample(row: dict[str, str], ref: ImageRef, name: str) -> Sample | SkippedEntry:
+def _sample(row: Mapping[str, str], ref: ImageRef, name: str) -> Sample | SkippedEntry:
     try:
-        votes = tuple(int(row[column]) for column in FERPLUS_COLUMNS)
-        split = _SPLITS[row["Usage"].strip()]
+        votes = tuple(int(row[column.lower()]) for column in FERPLUS_COLUMNS)
+        split = _SPLITS[row["usage"]]
     except (KeyError, TypeError, ValueError, AttributeError):
         return SkippedEntry(name, "missing or unreadable field")
     if min(votes) < 0 or sum(votes) == 0:
@@ -95,6 +96,10 @@ def _pixel_rows(path: Path) -> Iterator[ImageRef]:
             if line.strip():
                 fields = line.decode(errors="replace").replace('"', "").split(",")
                 values = fields[1].split() if len(fields) > 1 else []
-                good = len(values) == _PIXELS and all(v.isdigit() and int(v) < 256 for v in values)
+                good = len(values) == _PIXELS and all(map(_is_level, values))
                 yield ImageRef(path, "" if good else "broken pixel string", offset)
             offset += len(line)
+
+
+def _is_level(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 3 and int(text) < 256

@@ -55,16 +55,16 @@ def read_parts(labels: Path, images: Path | None = None) -> DatasetIndex:
             if not faces:
                 skipped.append(SkippedEntry(name, "no face"))
                 continue
-            if len(faces) > 1:
-                repaired.append(SkippedEntry(name, "several faces, the first counts"))
             known = _labels(faces[0]["faceAttributes"], key)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
             skipped.append(SkippedEntry(name, "missing or unreadable field"))
             continue
         ref = ImageRef(labels, f"{key}.png") if by_stem is None else by_stem.get(key)
         if ref is None:
             skipped.append(SkippedEntry(name, _NO_IMAGE))
             continue
+        if len(faces) > 1:
+            repaired.append(SkippedEntry(name, "several faces, the first counts"))
         samples.append(Sample(ref, _split(known, key), known))
     return DatasetIndex(tuple(samples), TASKS, tuple(skipped), tuple(repaired))
 
@@ -82,7 +82,7 @@ def _split(labels: dict[str, Label], key: str) -> Split:
 
 def _labels(attributes: dict[str, Any], key: str) -> dict[str, Label]:
     age = float(attributes["age"])
-    if not 0 <= age <= 130 or not key.isdigit():
+    if not 0 <= age <= 130 or not (key.isascii() and key.isdigit()):
         raise ValueError("age out of range, or a file name that is no number")
     scores = [float(attributes["emotion"][name]) for name in EMOTION.classes]
     total = sum(scores)

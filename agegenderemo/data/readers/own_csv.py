@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agegenderemo.data.readers.registry import register_reader
+from agegenderemo.data.readers.source import each_once
 from agegenderemo.data.readers.table import BROKEN_ROW, number, read_table
 from agegenderemo.data.readers.words import (
     MISSING,
@@ -30,11 +31,10 @@ class _Rows:
     columns: tuple[str, ...]
     tasks: dict[str, TaskSpec]  # by the column
     folder: Path
-    samples: dict[tuple[str, Box | None], Sample] = field(default_factory=dict)
-    contradictory: set[tuple[str, Box | None]] = field(default_factory=set)
+    samples: list[Sample] = field(default_factory=list)
     skipped: list[SkippedEntry] = field(default_factory=list)
 
-    def add(self, cells: Mapping[str, str], where: str) -> None:
+    def add(self, cells: Mapping[str, str]) -> None:
         """One row; raises ValueError, with the reason, where it cannot be used."""
         name, labels = _file(self.folder, cells["file"]), self._labels(cells)
         box = _box(cells)
@@ -44,12 +44,8 @@ class _Rows:
         if not labels:
             raise ValueError("no label")
         race = cells.get("race") or None
-        sample = Sample(ImageRef(self.folder, name), split, labels, race=race, box=box)
-        key = (name, box)
-        if self.samples.setdefault(key, sample) != sample:
-            self.contradictory.add(key)
-        elif self.samples[key] is not sample:
-            self.skipped.append(SkippedEntry(where, "image named twice"))
+        ref = ImageRef(self.folder, name)
+        self.samples.append(Sample(ref, split, labels, race=race, box=box))
 
     def _labels(self, cells: Mapping[str, str]) -> dict[str, Label]:
         labels: dict[str, Label] = {}
@@ -86,17 +82,15 @@ def read(root: Path) -> DatasetIndex:
         try:
             if cells is None:
                 raise ValueError(BROKEN_ROW)
-            rows.add(cells, f"row {line}")
+            rows.add(cells)
         except ValueError as error:
             rows.skipped.append(SkippedEntry(f"row {line}", str(error)))
-    for key in rows.contradictory:
-        del rows.samples[key]
-        rows.skipped.append(SkippedEntry(key[0], "image named twice, with different labels"))
-    samples = tuple(rows.samples.values())
+    samples, twice = each_once(rows.samples)
     known = {*_OTHER, *tasks, *(f"{name}{_DEVIATION}" for name in tasks), ""}
     unknown = [name for name in columns if name not in known]
     notes = [f"columns that are no task: {', '.join(unknown)}"] if unknown else []
-    return DatasetIndex(samples, specs, tuple(rows.skipped), notes=(*notes, split_note(samples)))
+    notes.append(split_note(samples))
+    return DatasetIndex(tuple(samples), specs, (*rows.skipped, *twice), notes=tuple(notes))
 
 
 def _file(folder: Path, cell: str) -> str:
