@@ -4,9 +4,10 @@ Images as FER+ lays them out (``FER2013Train/fer0000000.png`` …) with ``fer201
 original ``fer2013.csv``, whose rows are pixel strings and stand in the same order as the labels.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
+from agegenderemo.data.readers.fer_pixels import pixel_file, pixel_rows
 from agegenderemo.data.readers.ferplus_votes import FERPLUS_COLUMNS, VOTED, soft_label
 from agegenderemo.data.readers.registry import register_reader
 from agegenderemo.data.readers.source import find, image_root, list_images, stem
@@ -17,7 +18,6 @@ from agegenderemo.errors import DatasetError
 TASKS = (VOTED,)
 
 _SPLITS: dict[str, Split] = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
-_PIXELS = 48 * 48
 
 
 @register_reader("ferplus", "FER+", TASKS)
@@ -29,9 +29,12 @@ def read(root: Path) -> DatasetIndex:
     """
     rows = list(read_table(find(root, "fer2013new.csv"), ("usage", "image name"))[1])
     images = image_root(root, "ferplus.zip", "archive.zip")
-    pixels = _pixel_file(root)
+    pixels = pixel_file(root)
+    broken: set[ImageRef | None] = set()
     if pixels is not None:
-        refs: list[ImageRef | None] = [*_pixel_rows(pixels)]
+        drawn = list(pixel_rows(pixels))
+        refs: list[ImageRef | None] = [row.ref for row in drawn]
+        broken = {row.ref for row in drawn if not row.whole}
         if len(refs) != len(rows):
             raise DatasetError(
                 f"{pixels.name} has {len(refs):,} rows and fer2013new.csv {len(rows):,}; "
@@ -54,8 +57,8 @@ def read(root: Path) -> DatasetIndex:
             skipped.append(SkippedEntry(name, "no image"))
         elif ref in seen:  # FER+ names four images twice
             skipped.append(SkippedEntry(name, "image named twice"))
-        elif pixels is not None and ref.name:
-            skipped.append(SkippedEntry(name, ref.name))
+        elif ref in broken:
+            skipped.append(SkippedEntry(name, "broken pixel string"))
         else:
             seen.add(ref)
             sample = _sample(row, ref, name)
@@ -76,30 +79,3 @@ def _sample(row: Mapping[str, str], ref: ImageRef, name: str) -> Sample | Skippe
         return SkippedEntry(name, "no votes")
     soft = soft_label(votes)
     return Sample(ref, split, {} if soft is None else {VOTED.name: soft}, votes)
-
-
-def _pixel_file(root: Path) -> Path | None:
-    if root.is_file():
-        return root if root.suffix == ".csv" else None
-    path = root / "fer2013.csv"
-    return path if path.is_file() else None
-
-
-def _pixel_rows(path: Path) -> Iterator[ImageRef]:
-    """A reference to each row after the header; ``name`` says what is wrong with a broken one."""
-    with path.open("rb") as file:
-        header = file.readline()
-        if b"pixels" not in header:
-            raise DatasetError(f"{path} is not the published fer2013.csv: no column 'pixels'.")
-        offset = file.tell()
-        for line in file:
-            if line.strip():
-                fields = line.decode(errors="replace").replace('"', "").split(",")
-                values = fields[1].split() if len(fields) > 1 else []
-                good = len(values) == _PIXELS and all(map(_is_level, values))
-                yield ImageRef(path, "" if good else "broken pixel string", offset)
-            offset += len(line)
-
-
-def _is_level(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 3 and int(text) < 256

@@ -24,12 +24,15 @@ from agegenderemo.data.samples import (
     Split,
 )
 from agegenderemo.errors import DatasetError
-from agegenderemo.tasks import AGE, EMOTION, GENDER
+from agegenderemo.tasks import AGE, EMOTION, GENDER, SMILE
 
-TASKS = (AGE, GENDER, EMOTION)
+TASKS = (AGE, GENDER, EMOTION, SMILE)
 
 FIRST_VALIDATION = 60_000
 """Files 00000 to 59999 are for training, 60000 to 69999 for validation."""
+
+_SMILE = 0.5
+"""The score from which a face counts as smiling."""
 
 _NO_IMAGE = "no image"
 
@@ -88,11 +91,17 @@ def _labels(attributes: dict[str, Any], key: str) -> dict[str, Label]:
     total = sum(scores)
     if min(scores) < 0 or not math.isfinite(total) or total <= 0:
         raise ValueError("emotion scores must be finite, not negative and not all zero")
-    return {
+    labels: dict[str, Label] = {
         AGE.name: age,
         GENDER.name: GENDER.classes.index(attributes["gender"].lower()),
         EMOTION.name: tuple(score / total for score in scores),
     }
+    if attributes.get("smile") is not None:
+        smile = float(attributes["smile"])
+        if not 0 <= smile <= 1:
+            raise ValueError("a smile is a score from 0 to 1")
+        labels[SMILE.name] = int(smile >= _SMILE)
+    return labels
 
 
 def _json_files(labels: Path) -> Iterator[tuple[str, bytes]]:

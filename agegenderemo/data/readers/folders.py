@@ -18,16 +18,17 @@ def read(root: Path) -> DatasetIndex:
 
     A folder named train, val or test further up is the split; without any it is made by a hash.
     """
-    return _read(root, tuple(VOCABULARY.values()))
+    return read_folders(root, tuple(VOCABULARY.values()))
 
 
 @register_reader("emo96", "Emo96", (EMOTION,))
 def read_emo96(root: Path) -> DatasetIndex:
     """Emo96, grey pictures of 96 pixels: a folder an emotion."""
-    return _read(root, (EMOTION6, EMOTION7, EMOTION))
+    return read_folders(root, (EMOTION6, EMOTION7, EMOTION))
 
 
-def _read(root: Path, specs: tuple[TaskSpec, ...]) -> DatasetIndex:
+def read_folders(root: Path, specs: tuple[TaskSpec, ...]) -> DatasetIndex:
+    """Pictures in folders that are classes of one of ``specs``; raises DatasetError for none."""
     images = list(list_images(root))
     folders = Counter(_folder(ref) for ref in images)
 
