@@ -174,4 +174,4 @@ def test_a_number_that_was_guessed_costs_less_nearby() -> None:
     squared = multitask_loss(
         {"age": raw}, Targets(age=target), LossSettings(regression={"age": "mse"})
     )
-    assert float(squared.total) == pytest.approx((0 + 9 + 900) / 3)
+    assert squared.total.item() == pytest.approx((0 + 9 + 900) / 3)

@@ -290,12 +290,11 @@ def test_stems_end_at_the_first_dot() -> None:
 
 
 def test_a_reader_says_what_it_reads() -> None:
-    assert {name: spec.tasks for name, spec in READERS.items()} == {
-        "utkface": (AGE, GENDER),
-        "ferplus": (EMOTION,),
-        "fairface": (AGE, GENDER),
-        "ffhq": (AGE, GENDER, EMOTION),
-    }
+    tasks = {name: spec.tasks for name, spec in READERS.items()}
+    assert tasks["utkface"] == tasks["fairface"] == (AGE, GENDER)
+    assert tasks["ferplus"] == (EMOTION,)
+    assert tasks["ffhq"] == (AGE, GENDER, EMOTION, SMILE)
+    assert {name for name, spec in READERS.items() if spec.own} == {"csv", "folders"}
     published = {name: s.published_template for name, s in READERS.items() if s.published_template}
     assert published == {"ffhq": "ffhq"}
     assert all(name == spec.name and spec.title for name, spec in READERS.items())

@@ -111,3 +111,15 @@ def test_real_ffhq_features(data_root: Path) -> None:
 
 def test_real_ffhq_sample(data_root: Path) -> None:
     assert len(read("ffhq", data_root / "ffhq_sample").samples) == 20
+
+
+@pytest.mark.parametrize(("score", "label"), [(0.0, 0), (0.49, 0), (0.5, 1), (1, 1)])
+def test_a_smile_is_a_score_of_one_half_or_more(tmp_path: Path, score: float, label: int) -> None:
+    (sample,) = read("ffhq", ffhq_set(tmp_path, {"00000": [azure_face(smile=score)]})).samples
+    assert sample.labels["smile"] == label
+
+
+@pytest.mark.parametrize("score", [-0.1, 1.5, "wide", [1]])
+def test_a_smile_that_is_no_score_is_skipped(tmp_path: Path, score: Any) -> None:
+    index = read("ffhq", ffhq_set(tmp_path, {"00000": [azure_face(smile=score)]}))
+    assert reasons(index) == {"missing or unreadable field": 1}

@@ -39,7 +39,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: Arguments) -> int:
-    from agegenderemo.data.prepare import prepare, report_line
+    from agegenderemo.data.prepare import copies_line, prepare, report_line
     from agegenderemo.data.readers import get_reader, read
     from agegenderemo.types import CROP_SIZE
 
@@ -60,6 +60,8 @@ def _run(args: Arguments) -> int:
         command=_command(args),
     )
     print(report_line(prepared))
+    if copies := copies_line(prepared):
+        print(copies)
     return 0
 
 

@@ -2,8 +2,9 @@
 
 A prepared set is a folder with ``index.json`` (alignment template and tasks), ``samples.jsonl``
 (labels, one line a sample), ``crops.npy`` (N×S×S×3 RGB uint8, aligned), ``source.npy`` (N, how each
-face was found: `CropSource`) and ``digest.npy`` (N×20, SHA-1 of the encoded image). Plain arrays,
-so that reading is a memory map.
+face was found: `CropSource`), ``digest.npy`` (N×20, SHA-1 of the encoded image) and
+``thumbnail.npy`` (N×256, its perceptual hash; older sets lack it until ``prepare`` sees them
+again). Plain arrays, so that reading is a memory map.
 """
 
 import enum
@@ -11,6 +12,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -18,10 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agegenderemo.data import legacy
+from agegenderemo.data.copies import THUMBNAIL, near_copies
 from agegenderemo.data.samples import Estimate, ImageRef, Label, Sample, Split, check_labels
 from agegenderemo.errors import DatasetError
 from agegenderemo.tasks import TaskSpec, by_name
 from agegenderemo.types import Template
+
+THUMBNAILS = "thumbnail.npy"
 
 
 class CropSource(enum.IntEnum):
@@ -47,6 +52,7 @@ class PreparedSet:
     source: NDArray[np.uint8]
     digest: NDArray[np.uint8]
     template: Template = "face"
+    thumbnail: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         count, crops = len(self.samples), self.crops.shape
@@ -54,6 +60,8 @@ class PreparedSet:
             raise ValueError(f"crops must be N×S×S×3 bytes, N = {count}, not {crops}")
         if self.source.shape != (count,) or self.digest.shape != (count, 20):
             raise ValueError(f"there are {count} samples, but not as many sources and digests")
+        if self.thumbnail is not None and self.thumbnail.shape != (count, THUMBNAIL):
+            raise ValueError(f"thumbnails must be {count}×{THUMBNAIL}, not {self.thumbnail.shape}")
         if self.template not in get_args(Template):
             raise ValueError(f"unknown alignment template {self.template!r}")
         check_labels(self.samples, self.tasks)
@@ -89,7 +97,9 @@ class PreparedSet:
                 index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
                 template, tasks = index["template"], tuple(map(TaskSpec.from_dict, index["tasks"]))
                 samples = tuple(sample_from_json(line, tasks) for line in lines)
-            return cls(folder.name, samples, tasks, crops, source, digest, template)
+            hashes = folder / THUMBNAILS
+            thumbnail = np.load(hashes, mode) if hashes.exists() else None
+            return cls(folder.name, samples, tasks, crops, source, digest, template, thumbnail)
         except (OSError, EOFError, LookupError, TypeError, ValueError, AttributeError) as error:
             raise DatasetError(
                 f"{folder} holds no prepared set; run 'agegenderemo prepare' first."
@@ -98,24 +108,43 @@ class PreparedSet:
     def rows(self, split: Split | Literal["all"], *, copies: bool = False) -> NDArray[np.int64]:
         """Rows of a split, or of all of them, that have a crop.
 
-        UTKFace holds byte-identical images under several names: a training or validation row that
-        is a copy of a test row, and a training row that is a copy of a validation row, is dropped
-        unless ``copies`` are wanted.
+        A training or validation row that is a copy of a test row, and a training row that is a copy
+        of a validation row, is dropped unless ``copies`` are wanted: UTKFace holds many an image
+        under several names, byte by byte or encoded anew.
         """
-        readable = ~np.isin(self.source, (CropSource.TODO, CropSource.UNREADABLE))
         wanted = np.array([split in ("all", sample.split) for sample in self.samples], dtype=bool)
-        if split != "all" and not copies:
-            wanted &= ~self._copies_of_later(split)
-        return np.flatnonzero(readable & wanted)
+        rows = np.flatnonzero(self._readable & wanted)
+        if split == "all" or copies:
+            return rows
+        return rows[~np.isin(rows, np.concatenate(self.copies_of_later(split)))]
 
-    def _copies_of_later(self, split: Split) -> NDArray[np.bool_]:
-        """Whether each row holds the same bytes as one of a split that this one must not know."""
-        later = {"train": ("val", "test"), "val": ("test",), "test": ()}[split]
-        keys = [bytes(digest) for digest in self.digest]
-        known = {
-            key for key, sample in zip(keys, self.samples, strict=True) if sample.split in later
-        }
-        return np.array([key in known for key in keys], dtype=bool)
+    def copies_of_later(
+        self, split: Split | Literal["all"]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows of a split that are copies of one that it must not know: those with the same bytes,
+        and those that are encoded anew."""
+        if split not in self._copies:
+            later = {"train": ("val", "test"), "val": ("test",)}.get(split, ())
+            own, others = (
+                np.flatnonzero(self._readable & np.array([s.split in which for s in self.samples]))
+                for which in ((split,), later)
+            )
+            known = {bytes(digest) for digest in self.digest[others]}
+            same = np.array([bytes(digest) in known for digest in self.digest[own]], dtype=bool)
+            rest = own[~same]
+            alike = np.zeros(len(rest), dtype=bool)
+            if self.thumbnail is not None:
+                alike = near_copies(self.thumbnail, rest, others)
+            self._copies[split] = (own[same], rest[alike])
+        return self._copies[split]
+
+    @cached_property
+    def _copies(self) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        return {}
+
+    @property
+    def _readable(self) -> NDArray[np.bool_]:
+        return ~np.isin(self.source, (CropSource.TODO, CropSource.UNREADABLE))
 
 
 def index_to_json(template: Template, tasks: Sequence[TaskSpec], command: str = "") -> str:

@@ -14,7 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from agegenderemo.data.dataset import CropSource, PreparedSet, index_to_json, sample_to_json
+from agegenderemo.data.copies import THUMBNAIL
+from agegenderemo.data.dataset import (
+    THUMBNAILS,
+    CropSource,
+    PreparedSet,
+    index_to_json,
+    sample_to_json,
+)
 from agegenderemo.data.legacy import is_legacy
 from agegenderemo.data.readers import read_bytes
 from agegenderemo.data.samples import DatasetIndex, Label, Sample
@@ -85,6 +92,7 @@ def _create(
         ("source", (count,), np.uint8),
         ("digest", (count, 20), np.uint8),
         ("landmarks", (count, 5, 2), np.float32),
+        ("thumbnail", (count, THUMBNAIL), np.uint8),
     )
     for name, shape, dtype in arrays:
         np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape)
@@ -172,6 +180,10 @@ def _extended(
         made.crops[rows[part]] = there.crops[part]
     np.load(work / "landmarks.npy", "r+")[rows] = np.load(folder / "landmarks.npy", "r")
     made.digest[rows] = there.digest
+    if there.thumbnail is None:
+        (work / THUMBNAILS).unlink()  # it is made anew for all of them
+    else:
+        np.load(work / THUMBNAILS, "r+")[rows] = there.thumbnail
     again = np.isin(there.source, (CropSource.ASSUMED, CropSource.UNREADABLE))
     made.source[rows] = np.where(again, CropSource.TODO, there.source)
     for array in (made.crops, made.digest, made.source):

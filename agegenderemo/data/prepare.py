@@ -1,22 +1,26 @@
 """Turns a data set into aligned crops, once, on every core; a killed run goes on where it was."""
 
+import contextlib
+import io
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha1
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from agegenderemo.data.dataset import CropSource, PreparedSet
+from agegenderemo.data.copies import THUMBNAIL, settled, thumbnail
+from agegenderemo.data.dataset import THUMBNAILS, CropSource, PreparedSet
 from agegenderemo.data.folder import open_folder
 from agegenderemo.data.readers import READERS, read_bytes
 from agegenderemo.data.samples import DatasetIndex, Sample
 from agegenderemo.errors import DatasetError, ImageError
+from agegenderemo.files import write_atomically
 from agegenderemo.imaging.geometry import align
 from agegenderemo.imaging.load import load_image
 from agegenderemo.types import (
@@ -32,6 +36,8 @@ from agegenderemo.types import (
 SEARCH_OPTIONS: dict[str, Any] = {"max_side": 320, "min_score": 0.6}
 """What a detector for `prepare` should be made with: pictures this small, and a lower score than
 for photos, because each picture is known to hold a face."""
+
+T = TypeVar("T")
 
 CROP_SIZES = range(64, 257, 16)
 """Pixels that crops may have."""
@@ -77,6 +83,8 @@ def prepare(
     prepared = open_folder(folder, index, template, size, command)
     if whole is None:
         whole = name in READERS and READERS[name].published_template == template
+    if prepared.thumbnail is None:
+        prepared = _hashed(folder, prepared, processes)
     todo = np.flatnonzero(prepared.source == CropSource.TODO)
     if whole:
         _run(folder, todo, None, processes, f"{name}: reading")
@@ -84,6 +92,29 @@ def prepare(
     _run(folder, todo, detector, processes, f"{name}: finding faces")
     _frame_the_rest(prepared, np.load(folder / "landmarks.npy", "r"))
     return prepared
+
+
+def _hashed(folder: Path, prepared: PreparedSet, processes: int | None) -> PreparedSet:
+    """The set with the perceptual hashes that an earlier version did not make."""
+    hashes = np.zeros((len(prepared.samples), THUMBNAIL), np.uint8)
+    rows = np.arange(len(hashes))
+    for chunk, own in _map(
+        _hash_chunk, rows, (folder, None), processes, f"{prepared.name}: hashing"
+    ):
+        hashes[chunk] = own
+    stream = io.BytesIO()
+    np.save(stream, hashes)
+    write_atomically(folder / THUMBNAILS, stream.getbuffer())
+    return PreparedSet.open(folder, writable=True)
+
+
+def _hash_chunk(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    prepared = _worker[1]
+    hashes = np.zeros((len(rows), THUMBNAIL), np.uint8)
+    for place, row in enumerate(rows):
+        with contextlib.suppress(ImageError, OSError, KeyError, ValueError):
+            hashes[place] = thumbnail(load_image(read_bytes(prepared.samples[row].image)))
+    return rows, hashes
 
 
 def _frame_the_rest(prepared: PreparedSet, points: NDArray[np.float32]) -> None:
@@ -127,6 +158,23 @@ def report_line(prepared: PreparedSet) -> str:
     )
 
 
+def copies_line(prepared: PreparedSet) -> str:
+    """One line: which pictures training leaves out because a later split has them too, and of how
+    many it settles the labels. Empty where there are none."""
+    train, val = prepared.copies_of_later("train"), prepared.copies_of_later("val")
+    same, alike = len(train[0]) + len(val[0]), len(train[1]) + len(val[1])
+    rows = prepared.rows("train")
+    samples = [prepared.samples[row] for row in rows]
+    _, groups, contradicting = settled(samples, prepared.digest[rows], prepared.tasks)
+    if not (same or alike or groups):
+        return ""
+    return (
+        f"{prepared.name}: {same:,} identical and {alike:,} re-encoded copies of a later split's "
+        f"images are left out of training and validation; of {groups:,} groups of identical "
+        f"training images {contradicting:,} had contradicting labels, which are settled"
+    )
+
+
 def _run(
     folder: Path,
     rows: NDArray[np.int64],
@@ -134,21 +182,34 @@ def _run(
     processes: int | None,
     title: str,
 ) -> None:
+    for _ in _map(_prepare_chunk, rows, (folder, detector), processes, title):
+        pass
+
+
+def _map(
+    work: Callable[[NDArray[np.int64]], T],
+    rows: NDArray[np.int64],
+    start: tuple[Path, Callable[[], Detector] | None],
+    processes: int | None,
+    title: str,
+) -> Iterator[T]:
+    """What ``work`` gives for chunks of rows, on every core, in any order."""
     if not len(rows):
         return
     chunks = [rows[i : i + _CHUNK] for i in range(0, len(rows), _CHUNK)]
     count = min(processes or os.cpu_count() or 1, len(chunks))
-    with tqdm(total=len(rows), desc=title, unit="image") as bar:
+    with tqdm(total=len(rows), desc=title, unit="image") as bar, contextlib.ExitStack() as stack:
         if count == 1:
-            _start_worker(folder, detector)
-            for chunk in chunks:
-                bar.update(_prepare_chunk(chunk))
-            return
-        # Spawned, not forked: the threads of a runtime do not survive a fork.
-        context = multiprocessing.get_context("spawn")
-        with context.Pool(count, _start_worker, (folder, detector)) as pool:
-            for done in pool.imap_unordered(_prepare_chunk, chunks):
-                bar.update(done)
+            _start_worker(*start)
+            results: Iterable[T] = map(work, chunks)
+        else:
+            # Spawned, not forked: the threads of a runtime do not survive a fork.
+            context = multiprocessing.get_context("spawn")
+            pool = stack.enter_context(context.Pool(count, _start_worker, start))
+            results = pool.imap_unordered(work, chunks)
+        for result in results:
+            bar.update(min(_CHUNK, len(rows) - bar.n))
+            yield result
 
 
 _worker: tuple[Detector | None, PreparedSet, NDArray[np.float32]]
@@ -161,7 +222,7 @@ def _start_worker(folder: Path, detector: Callable[[], Detector] | None) -> None
     _worker = (made, PreparedSet.open(folder, writable=True), points)
 
 
-def _prepare_chunk(rows: NDArray[np.int64]) -> int:
+def _prepare_chunk(rows: NDArray[np.int64]) -> None:
     detector, prepared, points = _worker
     size = prepared.crops.shape[1]
     images: dict[int, RGBImage] = {}
@@ -173,7 +234,7 @@ def _prepare_chunk(rows: NDArray[np.int64]) -> int:
         for row, image in images.items():
             prepared.crops[row] = _whole(image, size)
             prepared.source[row] = CropSource.WHOLE
-        return len(rows)
+        return
     boxes = {row: _box(prepared.samples[row], image) for row, image in images.items()}
     found: dict[int, Detection] = {}
     for row, box in boxes.items():
@@ -191,7 +252,6 @@ def _prepare_chunk(rows: NDArray[np.int64]) -> int:
         points[row] = (np.asarray(face.landmarks) - (left, top)) / (right - left, bottom - top)
         # After the crop: a row that says it is done must be.
         prepared.source[row] = CropSource.DETECTED if row in found else CropSource.PADDED
-    return len(rows)
 
 
 def _box(sample: Sample, image: RGBImage) -> Box | None:
@@ -216,6 +276,8 @@ def _load(prepared: PreparedSet, row: int) -> RGBImage | None:
         prepared.source[row] = CropSource.UNREADABLE
         return None
     prepared.digest[row] = np.frombuffer(sha1(data).digest(), np.uint8)
+    if prepared.thumbnail is not None:
+        prepared.thumbnail[row] = thumbnail(image)
     return image
 
 

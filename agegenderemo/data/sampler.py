@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from agegenderemo.data.copies import settled
 from agegenderemo.data.dataset import PreparedSet
 from agegenderemo.data.targets import (
     BinaryTarget,
@@ -17,7 +18,7 @@ from agegenderemo.data.targets import (
     concatenate,
     make_targets,
 )
-from agegenderemo.errors import TaskError
+from agegenderemo.errors import DatasetError, TaskError
 from agegenderemo.tasks import TaskSpec
 
 _BIN = 10  # units of a regression: years, for ages
@@ -49,12 +50,17 @@ class TrainingSet:
         ``balance`` gives powers by the name of a task: a face is drawn by the frequency, in its
         set, of its class or of the ten units that hold its number, to minus this power; 0 draws all
         alike, 1 every class as often as any other. ``race_weights`` draws faces of a race label, or
-        of ``SET/LABEL``, that many times as often. Images that are byte-identical to one of a later
-        split are left out unless ``drop_copies`` is False.
+        of ``SET/LABEL``, that many times as often. Copies of an image of a later split, byte by
+        byte or encoded anew, are left out, and identical images get the same labels, unless
+        ``drop_copies`` is False.
 
         Raises TaskError for a balance of a task that the network lacks, or where a set and the
-        network mean different things by a name.
+        network mean different things by a name, and DatasetError for crops of several sizes.
         """
+        sizes = {prepared.name: prepared.crops.shape[1] for prepared in sets}
+        if len(set(sizes.values())) > 1:
+            said = ", ".join(f"{name} {size}" for name, size in sizes.items())
+            raise DatasetError(f"Crops of one run must be of one size, but in pixels: {said}.")
         balance, race_weights = balance or {}, race_weights or {}
         unknown = sorted(set(balance) - {spec.name for spec in tasks})
         if unknown:
@@ -63,6 +69,8 @@ class TrainingSet:
         for prepared in sets:
             own = prepared.rows("train", copies=not drop_copies)
             samples = [prepared.samples[row] for row in own]
+            if drop_copies:
+                samples, _, _ = settled(samples, prepared.digest[own], prepared.tasks)
             races = [f"{prepared.name}/{sample.race}" for sample in samples]
             parts.append(make_targets(samples, prepared.tasks, tasks))
             rows.append(own)

@@ -33,7 +33,7 @@ class Estimate(float):
         return float(self), self.deviation
 
     def __eq__(self, other: object) -> bool:
-        return float(self) == other and self.deviation == getattr(other, "deviation", 0.0)
+        return super().__eq__(other) is True and self.deviation == getattr(other, "deviation", 0.0)
 
     def __ne__(self, other: object) -> bool:  # float has one of its own
         return not self == other

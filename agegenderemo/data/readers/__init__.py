@@ -5,7 +5,8 @@ carry any suffix that Pillow reads. What cannot be read is skipped and counted, 
 reader is one file; importing it here adds it.
 """
 
-from agegenderemo.data.readers import utkface, ferplus, fairface, ffhq  # isort: skip
+from agegenderemo.data.readers import utkface, ferplus, fairface, ffhq, own_csv, folders  # isort: skip
+from agegenderemo.data.readers import fer2013, imdb_wiki, chalearn  # isort: skip
 from agegenderemo.data.readers.registry import (
     READERS,
     ReaderSpec,
@@ -18,10 +19,15 @@ from agegenderemo.data.readers.source import read_bytes
 __all__ = [
     "READERS",
     "ReaderSpec",
+    "chalearn",
     "fairface",
+    "fer2013",
     "ferplus",
     "ffhq",
+    "folders",
     "get_reader",
+    "imdb_wiki",
+    "own_csv",
     "read",
     "read_bytes",
     "register_reader",

@@ -24,12 +24,15 @@ from agegenderemo.data.samples import (
     Split,
 )
 from agegenderemo.errors import DatasetError
-from agegenderemo.tasks import AGE, EMOTION, GENDER
+from agegenderemo.tasks import AGE, EMOTION, GENDER, SMILE
 
-TASKS = (AGE, GENDER, EMOTION)
+TASKS = (AGE, GENDER, EMOTION, SMILE)
 
 FIRST_VALIDATION = 60_000
 """Files 00000 to 59999 are for training, 60000 to 69999 for validation."""
+
+_SMILE = 0.5
+"""The score from which a face counts as smiling."""
 
 _NO_IMAGE = "no image"
 
@@ -55,16 +58,16 @@ def read_parts(labels: Path, images: Path | None = None) -> DatasetIndex:
             if not faces:
                 skipped.append(SkippedEntry(name, "no face"))
                 continue
-            if len(faces) > 1:
-                repaired.append(SkippedEntry(name, "several faces, the first counts"))
             known = _labels(faces[0]["faceAttributes"], key)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
             skipped.append(SkippedEntry(name, "missing or unreadable field"))
             continue
         ref = ImageRef(labels, f"{key}.png") if by_stem is None else by_stem.get(key)
         if ref is None:
             skipped.append(SkippedEntry(name, _NO_IMAGE))
             continue
+        if len(faces) > 1:
+            repaired.append(SkippedEntry(name, "several faces, the first counts"))
         samples.append(Sample(ref, _split(known, key), known))
     return DatasetIndex(tuple(samples), TASKS, tuple(skipped), tuple(repaired))
 
@@ -82,17 +85,23 @@ def _split(labels: dict[str, Label], key: str) -> Split:
 
 def _labels(attributes: dict[str, Any], key: str) -> dict[str, Label]:
     age = float(attributes["age"])
-    if not 0 <= age <= 130 or not key.isdigit():
+    if not 0 <= age <= 130 or not (key.isascii() and key.isdigit()):
         raise ValueError("age out of range, or a file name that is no number")
     scores = [float(attributes["emotion"][name]) for name in EMOTION.classes]
     total = sum(scores)
     if min(scores) < 0 or not math.isfinite(total) or total <= 0:
         raise ValueError("emotion scores must be finite, not negative and not all zero")
-    return {
+    labels: dict[str, Label] = {
         AGE.name: age,
         GENDER.name: GENDER.classes.index(attributes["gender"].lower()),
         EMOTION.name: tuple(score / total for score in scores),
     }
+    if attributes.get("smile") is not None:
+        smile = float(attributes["smile"])
+        if not 0 <= smile <= 1:
+            raise ValueError("a smile is a score from 0 to 1")
+        labels[SMILE.name] = int(smile >= _SMILE)
+    return labels
 
 
 def _json_files(labels: Path) -> Iterator[tuple[str, bytes]]:

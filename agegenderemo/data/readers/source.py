@@ -1,9 +1,7 @@
-"""A data set's files, whether it stands unpacked in a folder or still in its zip."""
+"""A data set's files, whether it stands unpacked in a folder or still in its archive."""
 
 import io
 import re
-import threading
-import zipfile
 from collections.abc import Iterable, Iterator
 from hashlib import sha1
 from pathlib import Path, PurePosixPath
@@ -11,29 +9,58 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from agegenderemo.data.samples import ImageRef
+from agegenderemo.data.readers.archives import is_archive, list_members, read_member
+from agegenderemo.data.samples import ImageRef, Sample, SkippedEntry
 from agegenderemo.errors import DatasetError
 from agegenderemo.imaging.formats import is_picture_name
 
 _FER_SIDE = 48
-_threads = threading.local()
+_ARCHIVE = re.compile(r"\.(zip|tar|tgz|tar\.\w+|7z|rar)$")
 
 
 def list_images(root: Path) -> Iterator[ImageRef]:
-    """Every image under a folder, or in a ``.zip``, in the order of its names."""
+    """Every image under a folder, or in a zip or tar, in the order of its names.
+
+    Raises DatasetError where there is neither, or no image but archives that were not asked for.
+    """
     if not root.exists():
         raise DatasetError(f"There is nothing at {root}; give the folder or zip of the data set.")
     names: Iterable[str]
     if root.is_dir():
-        names = (p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file())
-    elif zipfile.is_zipfile(root):
-        with zipfile.ZipFile(root) as archive:
-            names = [info.filename for info in archive.infolist() if not info.is_dir()]
+        names = [p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file()]
+    elif is_archive(root):
+        names = list_members(root)
     else:
-        raise DatasetError(f"{root} is neither a folder nor a zip archive.")
-    for name in sorted(names):
-        if is_picture_name(name):
-            yield ImageRef(root, name)
+        raise DatasetError(f"{root} is neither a folder nor a zip or tar archive.")
+    images = [name for name in sorted(names) if is_picture_name(name)]
+    if not images and root.is_dir():
+        archives = [name for name in sorted(names) if _ARCHIVE.search(name.lower())]
+        if archives:
+            raise DatasetError(
+                f"{root} holds no picture, but {', '.join(archives[:5])}; unpack it, or give it in "
+                "the place of the folder."
+            )
+    yield from (ImageRef(root, name) for name in images)
+
+
+def each_once(samples: Iterable[Sample]) -> tuple[list[Sample], list[SkippedEntry]]:
+    """Samples without those that name the face of another once more, and what was left out: one of
+    two that say the same, both of two that contradict each other."""
+    first: dict[object, Sample] = {}
+    contradictory: set[object] = set()
+    skipped: list[SkippedEntry] = []
+    for sample in samples:
+        key = (sample.image, sample.box)
+        if first.setdefault(key, sample) is sample:
+            continue
+        if first[key] == sample:
+            skipped.append(SkippedEntry(sample.image.name, "image named twice"))
+        else:
+            contradictory.add(key)
+    kept = [sample for key, sample in first.items() if key not in contradictory]
+    reason = "image named twice, with different labels"
+    skipped += [SkippedEntry(first[key].image.name, reason) for key in contradictory]
+    return kept, skipped
 
 
 def read_bytes(ref: ImageRef) -> bytes:
@@ -47,17 +74,9 @@ def read_bytes(ref: ImageRef) -> bytes:
             return _pixels_to_png(file.readline().decode())
     if ref.container.is_dir():
         return (ref.container / ref.name).read_bytes()
-    if zipfile.is_zipfile(ref.container):
-        return _zip(ref.container).read(ref.name)
+    if is_archive(ref.container):
+        return read_member(ref.container, ref.name)
     return ref.container.read_bytes()
-
-
-def _zip(path: Path) -> zipfile.ZipFile:
-    """One open archive a thread: reading its directory of 40,000 names takes a second."""
-    archives: dict[Path, zipfile.ZipFile] = _threads.__dict__.setdefault("archives", {})
-    if path not in archives:
-        archives[path] = zipfile.ZipFile(path)
-    return archives[path]
 
 
 def _pixels_to_png(row: str) -> bytes:
@@ -78,19 +97,27 @@ def bucket(key: str, modulus: int) -> int:
     return int(sha1(key.encode()).hexdigest(), 16) % modulus
 
 
-def find(root: Path, name: str) -> Path:
-    """A file of the set by its published name, in the folder, beside the zip, or below.
+def find(root: Path, *names: str) -> Path:
+    """A file of the set by one of its published names, in the folder, beside the archive, or below.
 
     Raises DatasetError when it is in none of these places.
     """
+    found = find_all(root, *names)
+    if not found:
+        folder = root if root.is_dir() else root.parent
+        raise DatasetError(f"{names[0]} was not found in {folder}; put it beside the images.")
+    return found[0]
+
+
+def find_all(root: Path, *names: str) -> list[Path]:
+    """Those of the files that are there, one a name."""
     folder = root if root.is_dir() else root.parent
-    if (folder / name).is_file():
-        return folder / name
-    for path in sorted(folder.glob(f"*/{name}")):
-        return path
-    raise DatasetError(f"{name} was not found in {folder}; put it beside the images.")
+    places = ([folder / name, *sorted(folder.glob(f"*/{name}"))] for name in names)
+    firsts = (next((path for path in own if path.is_file()), None) for own in places)
+    return [path for path in firsts if path is not None]
 
 
-def image_root(root: Path, archive: str) -> Path:
-    """The folder itself, or the zip of this name where the folder holds one."""
-    return root / archive if root.is_dir() and (root / archive).is_file() else root
+def image_root(root: Path, *archives: str) -> Path:
+    """The folder itself, or the first archive of these published names that it holds."""
+    held = (root / name for name in archives if root.is_dir())
+    return next((path for path in held if path.is_file()), root)
