@@ -20,6 +20,7 @@ from agegenderemo.cli import (
     export,
     models,
     prepare,
+    quantize,
     train,
     version,
     video,
@@ -37,6 +38,7 @@ COMMANDS: tuple[Command, ...] = (
     compare.COMMAND,
     calibrate.COMMAND,
     export.COMMAND,
+    quantize.COMMAND,
     card.COMMAND,
     models.COMMAND,
 )

@@ -38,9 +38,10 @@ def _run(args: Arguments) -> int:
         print(line if smaller is model else f"{line} {_cost(smaller, size)}")
     if not args.name:
         print(*(f"{prefix}NAME: {text}" for prefix, text in model_prefixes().items()), sep="\n")
+    tasks = ", ".join(spec.name for spec in DEFAULT_TASKS)
     print(
-        f"\nFor {', '.join(spec.name for spec in DEFAULT_TASKS)}, one face of {size}×{size} pixels."
-        " GMAC: thousand millions of multiplications\nwith their addition, in convolutions and "
+        f"\nFor {tasks}, one face of {size}×{size} pixels. "
+        "GMAC: thousand millions of multiplications\nwith their addition, in convolutions and "
         "matrix products alone. Folded: as the network is deployed."
     )
     return 0

@@ -1,0 +1,168 @@
+"""Families on backbones of other libraries: never fetched, folded, and added in six lines."""
+
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NoReturn, Unpack
+
+import pytest
+import torch
+from torch import nn
+from torchvision import models
+
+from agegenderemo.cli import main
+from agegenderemo.errors import AgeGenderEmoError
+from agegenderemo.models import create_model, get_spec, model_names, registry, set_regression_start
+from agegenderemo.models.checkpoint import parameter_count
+from agegenderemo.models.cost import multiply_adds
+from agegenderemo.models.heads import HeadOptions, MultiTaskNet, library_net
+from agegenderemo.models.registry import ModelSpec, folded, register
+from agegenderemo.models.ssrnet import StagewiseHead
+from agegenderemo.models.timm_nets import ScaleConv, StridedConv
+from agegenderemo.tasks import AGE, DEFAULT_TASKS, TaskSpec
+from agegenderemo.types import InputSpec
+
+ROOT = Path(__file__).parent.parent
+QUICK = ("ssrnet", "mobileone_s0", "timm:test_efficientnet", "timm:test_resnet")
+SLOW = tuple(name for name in model_names() if name not in (*QUICK, "tiny"))
+
+
+@pytest.mark.parametrize(
+    "name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+)
+def test_nothing_is_fetched(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        raise AssertionError("a socket was opened")
+
+    for function in ("socket", "create_connection", "getaddrinfo"):
+        monkeypatch.setattr(socket, function, refuse)
+    with pytest.raises(AssertionError, match="a socket"):
+        socket.create_connection(("127.0.0.1", 9))
+    kernels = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        net = create_model(name, (AGE,)).backbone
+        kernels.append([m.weight for m in net.modules() if isinstance(m, nn.Conv2d)])
+    # Nor taken from a cache of weights: another seed gives others.
+    assert not any(torch.equal(a, b) for a, b in zip(*kernels, strict=True))
+
+
+def test_an_unknown_name_of_timm_is_one_sentence() -> None:
+    with pytest.raises(
+        AgeGenderEmoError, match=r"knows no network 'resnet81'; did you mean resnet18"
+    ):
+        get_spec("timm:resnet81")
+    with pytest.raises(AgeGenderEmoError, match=r"known are agegendernet, .*, timm:NAME\.$"):
+        get_spec("resnet81")
+
+
+def test_a_network_of_timm_has_the_same_options() -> None:
+    net = create_model("timm:test_resnet", DEFAULT_TASKS, neck="mlp", regression="expected")
+    assert net.head("age").unit_parameters() == []
+    assert len(net.neck) == 12  # type: ignore[arg-type]
+
+
+def test_quick_convolutions_are_the_convolutions_that_they_stand_for() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 6, 9, 9)
+    for kind, kernel in ((ScaleConv, 1), (StridedConv, 3)):
+        quick = kind(6, 6, kernel, 2, kernel // 2, groups=6, bias=kernel == 3)
+        plain = nn.Conv2d(6, 6, kernel, 2, kernel // 2, groups=6, bias=kernel == 3)
+        plain.load_state_dict(quick.state_dict())
+        assert torch.allclose(quick(x), plain(x), atol=1e-6)
+        with torch.autocast("cpu", torch.bfloat16):
+            given = quick(x.bfloat16())
+        assert given.dtype == torch.bfloat16
+        assert torch.allclose(given.float(), plain(x), atol=0.05)
+
+
+def test_mobileone_has_the_stated_parameters_when_it_is_folded() -> None:
+    net = create_model("mobileone_s0", DEFAULT_TASKS)
+    smaller, options = folded(net.eval(), "mobileone_s0", {"neck": "linear"})
+    assert options == {"neck": "linear", "folded": True}
+    assert round(parameter_count(smaller.backbone) / 1e6, 2) == 1.05
+    assert parameter_count(net) > 3 * parameter_count(smaller)
+    assert multiply_adds(smaller, 64) < multiply_adds(net, 64)
+
+
+def test_multiplications_are_counted() -> None:
+    # By hand: 16 channels of 3×5×5 at 7×7 places, a neck of 16×8, heads of 8×8 and their outputs.
+    places = 16 * 3 * 25 * 7 * 7
+    expected = places + 16 * 8 + 8 * 8 + 8 * 1
+    assert multiply_adds(create_model("tiny", (AGE,)), 32) == expected
+
+
+def test_models_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "timm:test_resnet", "--size", "64"]) == 0
+    line = capsys.readouterr().out.splitlines()[1].split()
+    net = create_model("timm:test_resnet", DEFAULT_TASKS)
+    assert line[1:] == [f"{parameter_count(net):,}", f"{multiply_adds(net, 64) / 1e9:.3f}"]
+    assert main(["models", "mobileone_s0", "--size", "64"]) == 0
+    assert len(capsys.readouterr().out.splitlines()[1].split()) == 5  # folded, too
+    assert main(["models", "resnet81"]) == 2
+
+
+@pytest.mark.parametrize("mean", [20.0, 33.0, 60.0])
+def test_stages_start_at_the_mean(mean: float) -> None:
+    torch.manual_seed(0)
+    net = create_model("ssrnet", DEFAULT_TASKS).eval()
+    assert isinstance(net.head("age"), StagewiseHead)
+    set_regression_start(net, "age", mean, 10.0)
+    ages = net(torch.randn(4, 3, 64, 64)).predictions["age"]
+    assert ages.mean().item() == pytest.approx(mean, rel=0.1)
+    assert net.head("age").unit_parameters() == []
+
+
+def test_a_backbone_is_added_in_the_six_lines_of_contributing() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    found = re.search(r"## Add a model.*?```python\n(.*?)```", text, re.DOTALL)
+    assert found is not None
+    assert len(found[1].splitlines()) == 6
+    names = {
+        "HeadOptions": HeadOptions, "InputSpec": InputSpec, "MultiTaskNet": MultiTaskNet,
+        "TaskSpec": TaskSpec, "Unpack": Unpack, "library_net": library_net, "models": models,
+        "nn": nn, "register": register, "Sequence": tuple,
+    }  # fmt: skip
+    before: dict[str, ModelSpec] = dict(registry._SPECS)
+    try:
+        exec(found[1], names)
+        (name,) = set(model_names()) - set(before)
+        net = create_model(name, DEFAULT_TASKS, regression="expected")
+        out = net(torch.rand(2, 3, 64, 64))
+        assert out.features.shape == (2, net.num_features)
+        assert out.predictions["emotion"].shape == (2, 8)
+    finally:
+        registry._SPECS.clear()
+        registry._SPECS.update(before)
+
+
+CHANNELS_LAST = """
+import torch
+from agegenderemo.models import create_model
+from agegenderemo.tasks import DEFAULT_TASKS
+torch.manual_seed(0)
+torch.set_num_threads(2)
+net = create_model("mobileone_s0", DEFAULT_TASKS).to(memory_format=torch.channels_last).train()
+optimiser = torch.optim.AdamW(net.parameters(), 1e-3)
+for step in range(6):
+    x = torch.randn(16, 3, 64, 64).contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16, enabled=step % 2 == 1):
+        raw = net(x).float().predictions
+    loss = sum(value.abs().mean() for value in raw.values())
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+print(all(p.isfinite().all() for p in net.parameters()))
+"""
+
+
+@pytest.mark.slow
+def test_mobileone_learns_in_channels_last() -> None:
+    """timm's own layers corrupt the heap so with torch 2.14.1, which kills a process: therefore one
+    of its own. `_quicken` goes round the convolutions that do it."""
+    done = subprocess.run(
+        [sys.executable, "-c", CHANNELS_LAST], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr[-1000:]
