@@ -1,8 +1,8 @@
 """How long the network takes for one face and for four, by engine, beside its counted floor.
 
 The floor is the multiplications and additions of the network at the speed at which this machine
-multiplies matrices, on one thread. Where the checkpoint has an int8 graph, it is timed in turns with
-the others, and its size is told beside that of the float weights. Prints a Markdown table.
+multiplies matrices, on one thread. Where the checkpoint has an int8 graph, it is timed in turns
+with the others, and its size is told beside that of the float weights. Prints a Markdown table.
 
     python benchmarks/engine.py [--model NAME|FILE]
 """

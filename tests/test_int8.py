@@ -73,8 +73,10 @@ def test_convolutions_alone_are_quantised_a_channel_at_a_time(original: Path) ->
     weights = [t for t in graph.initializer if t.data_type == onnx.TensorProto.INT8 and t.dims]
     kernels = [tuple(t.dims) for t in weights if len(t.dims) == 4]
     assert kernels == [(16, 3, 5, 5)]
-    scales = [tuple(t.dims) for t in graph.initializer if t.name.endswith("weight_scale")]
-    assert (16,) in scales or [s for s in scales if s] == [(16,)]
+    (kernel,) = (t.name for t in weights if len(t.dims) == 4)
+    (back,) = (node for node in graph.node if kernel in node.input)
+    shapes = {t.name: tuple(t.dims) for t in graph.initializer}
+    assert (back.op_type, shapes[back.input[1]]) == ("DequantizeLinear", (16,))
     assert any(
         t.data_type == onnx.TensorProto.FLOAT and len(t.dims) == 2 for t in graph.initializer
     )

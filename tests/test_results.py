@@ -33,6 +33,7 @@ POINTS: Any = ((30.0, 40.0), (70.0, 40.0), (50.0, 60.0), (35.0, 80.0), (65.0, 80
 HAIR = TaskSpec("hair", "categorical", ("short", "long", "none"))
 WEIGHT = TaskSpec("weight", "regression")
 NETWORKS = [DEFAULT_TASKS, (AGE, EMOTION6), (SMILE,), (WEIGHT, HAIR)]
+NETWORK = {"model": "net", "precision": "int8", "weights_sha256": "0" * 64}
 YEARS = RegressionCalibration((0.0, 50.0), (-5.0, 40.0), (5.0, 65.0), (1.0, 9.0))
 
 
@@ -47,7 +48,7 @@ def record_of(tasks: tuple[TaskSpec, ...], calibrated: bool = False) -> dict[str
         for spec in tasks
     }
     face = Face(Detection((10, 20, 90, 110), 0.99, POINTS), predictions, ("small", "dark"))
-    return picture_record("a photo.jpg", PICTURE, [face], "plain")
+    return picture_record("a photo.jpg", PICTURE, [face], "plain", NETWORK)
 
 
 @pytest.mark.parametrize("tasks", NETWORKS, ids=lambda tasks: "+".join(t.name for t in tasks))
@@ -93,7 +94,7 @@ def test_the_columns_of_the_usual_network() -> None:
         "age", "age_low", "age_high", "age_error",
         "gender", "gender_probability", "gender_confident",
         "emotion", *EMOTION.classes, "emotion_confident",
-        "quality_flags", "error",
+        "quality_flags", "error", "model", "precision", "weights_sha256",
     )  # fmt: skip
 
 
@@ -105,6 +106,8 @@ def test_an_interval_has_two_columns_and_none_where_it_is_not_calibrated() -> No
 
 
 def test_pictures_without_a_face_and_errors_have_a_row() -> None:
+    (nobody,) = csv_rows(picture_record("wall.png", PICTURE, [], "thorough", NETWORK), DEFAULT_TASKS)
+    assert nobody == {"file": "wall.png", "error": "", **NETWORK}
     (nobody,) = csv_rows(picture_record("wall.png", PICTURE, [], "thorough"), DEFAULT_TASKS)
     assert nobody == {"file": "wall.png", "error": ""}
     (failed,) = csv_rows(error_record("=1+1.jpg", "Cannot read it."), DEFAULT_TASKS)
