@@ -140,7 +140,7 @@ def test_a_seed_repeats_it(name: str) -> None:
     assert all(torch.equal(first[key], again[key]) for key in first)
 
 
-@pytest.mark.parametrize("name", ["tiny", "ssrnet", "mobileone_s0"])
+@pytest.mark.parametrize("name", ["tiny", "ssrnet", "timm:test_resnet"])
 def test_names_of_weights_do_not_depend_on_dropout(name: str) -> None:
     dropping = create_model(name, DEFAULT_TASKS)
     assert list(dropping.state_dict()) == list(build(name, DEFAULT_TASKS).state_dict())

@@ -1,6 +1,7 @@
 """Quantisation-aware training: rounding is that of the int8 graph, and less is lost by it after."""
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ def network() -> MultiTaskNet:
 def test_within_it_convolutions_are_rounded_and_after_it_are_as_before() -> None:
     net = network()
     assert isinstance(net.backbone, TinyBackbone)
-    conv = net.backbone[0]
+    conv = cast(nn.Conv2d, net.backbone[0])
     before = {key: value.clone() for key, value in net.state_dict().items()}
     x = torch.randn(4, 3, 32, 32)
     plain = net(x).features
@@ -37,8 +38,8 @@ def test_within_it_convolutions_are_rounded_and_after_it_are_as_before() -> None
         kernel = conv.weight
         steps = kernel / kernel.abs().amax(dim=(1, 2, 3), keepdim=True) * 127
         assert torch.allclose(steps, steps.round(), atol=1e-3)
-        apart = (net(x).features - plain).abs().max()
-    assert 1e-5 < float(apart) < 0.05
+        apart = (net(x).features - plain).abs().max().item()
+    assert 1e-5 < apart < 0.05
     after = net.state_dict()
     assert list(after) == list(before)
     assert all(torch.equal(after[key], value) for key, value in before.items())
@@ -48,7 +49,7 @@ def test_within_it_convolutions_are_rounded_and_after_it_are_as_before() -> None
 def test_training_brings_rounded_answers_back() -> None:
     net = network()
     with torch.no_grad():  # one channel with one large weight: the others lose their digits
-        net.backbone[0].weight[:, 0, 0, 0] = 4.0  # type: ignore[index]
+        cast(nn.Conv2d, cast(TinyBackbone, net.backbone)[0]).weight[:, 0, 0, 0] = 4.0
     norms = net.state_dict()["backbone.1.running_mean"].clone()
     torch.manual_seed(1)
     faces = [torch.randn(32, 3, 32, 32) for _ in range(60)]

@@ -115,16 +115,17 @@ class StagewiseHead(Head):
 
     @torch.no_grad()
     def start_at(self, mean: float | None, unit: float) -> None:
-        """Every digit begins with the same mean, which together make the one that is wanted; the
-        weights stay, for shares have no unit."""
+        """Every digit begins with the same mean, which together make the one that is wanted;
+        ``unit`` is not needed, for shares have none."""
         if mean is None:
             return
         ones = sum(_BINS ** -(1.0 + stage) for stage in range(len(_GRIDS)))
         for stage in self.stages:
             assert isinstance(stage, _Stage)
             stage.shares.bias.copy_(flattest(_BINS, mean / _SPAN / ones))
-            stage.shift.bias.zero_()
-            stage.width.bias.zero_()
+            for layer in (stage.shift, stage.width):  # nearly nothing is moved yet
+                layer.weight.mul_(0.01)
+                layer.bias.zero_()
 
     def unit_parameters(self) -> list[nn.Parameter]:
         """None: shares have no unit."""
