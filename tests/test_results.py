@@ -106,7 +106,9 @@ def test_an_interval_has_two_columns_and_none_where_it_is_not_calibrated() -> No
 
 
 def test_pictures_without_a_face_and_errors_have_a_row() -> None:
-    (nobody,) = csv_rows(picture_record("wall.png", PICTURE, [], "thorough", NETWORK), DEFAULT_TASKS)
+    (nobody,) = csv_rows(
+        picture_record("wall.png", PICTURE, [], "thorough", NETWORK), DEFAULT_TASKS
+    )
     assert nobody == {"file": "wall.png", "error": "", **NETWORK}
     (nobody,) = csv_rows(picture_record("wall.png", PICTURE, [], "thorough"), DEFAULT_TASKS)
     assert nobody == {"file": "wall.png", "error": ""}

@@ -9,7 +9,7 @@ from agegenderemo.training.recipes.steps import FACE_DESCRIPTOR, SHIPPED_NETWORK
 # 300,000 faces.
 _CONFIG = TrainConfig(
     model="resnet18",
-    model_options={"neck": "linear", "age": "number"},
+    model_options={"neck": "linear", "regression": "number"},
     epoch_fractions={"utkface": 1.0, "ferplus": 0.5, "fairface": 0.5},
     balance={"age": 0.4, "emotion": 0.15},
     race_weights=RACES,

@@ -8,7 +8,7 @@ from agegenderemo.training.recipes.steps import Recipe, Step
 # first eight of these are small, at less than half the time.
 _CONFIG = TrainConfig(
     model="resnet18",
-    model_options={"neck": "linear", "age": "number"},
+    model_options={"neck": "linear", "regression": "number"},
     tasks=("age", "gender"),
     epoch_fractions={"utkface": 1.0},
     balance={"age": 0.2},

@@ -9,7 +9,7 @@ from agegenderemo.training.recipes.steps import Recipe, Step
 
 # The study says SGD at 0.01 or 0.001, and no more; a hundred thousand faces or so a step.
 _FIRST = TrainConfig(
-    model_options={"neck": "linear", "age": "number"},
+    model_options={"neck": "linear", "regression": "number"},
     tasks=("age", "gender"),
     epoch_fractions={"utkface": 1.0, "fairface": 1.0},
     stages=(Stage(64, 2),),
