@@ -41,6 +41,8 @@ _OPSET = 18
 _CHECKED = 16  # random faces that every new graph is checked on
 _LEGACY = "heads."  # checkpoints of 0.1 hold the heads without it
 _NARROWEST = 1e-2  # of an output's size: an untrained network says nearly the same of every face
+PREFIX = "model"
+"""Before the names of a network's tensors in its graph."""
 _ONNX_TYPES = {"F16": onnx.TensorProto.FLOAT16, "F32": onnx.TensorProto.FLOAT}
 
 
@@ -102,9 +104,9 @@ def linked_graph(model: MultiTaskNet, info: ModelInfo, weights: bytes, name: str
         raise CheckpointError(f"{name} cannot be linked, because {error}.") from error
     state = model.state_dict()
     for tensor in graph.graph.initializer:
-        key = tensor.name.removeprefix(f"{_Plain.PREFIX}.")
+        key = tensor.name.removeprefix(f"{PREFIX}.")
         if key in state:
-            cast = _link(tensor, key, _entry(header, key, state[key]), (name, start))
+            cast = link_tensor(tensor, key, entry_of(header, key, state[key]), (name, start))
             graph.graph.node.insert(0, cast)
     record = with_parameters(info, model).to_dict()
     set_record(graph, record | {HASH_KEY: sha256(weights)})
@@ -169,8 +171,6 @@ def check_parity(
 class _Plain(nn.Module):
     """Outputs as a tuple in the order of the tasks, which is what the exporter traces."""
 
-    PREFIX = "model"
-
     def __init__(self, model: MultiTaskNet) -> None:
         super().__init__()
         self.model = model
@@ -194,7 +194,7 @@ def _checked(model: MultiTaskNet, info: ModelInfo, weights: bytes, name: str) ->
     return graph
 
 
-def _entry(header: Mapping[str, Any], key: str, value: Tensor) -> Mapping[str, Any]:
+def entry_of(header: Mapping[str, Any], key: str, value: Tensor) -> Mapping[str, Any]:
     """Where a tensor of the network lies in the file."""
     entry = header.get(key) or header.get(key.removeprefix(_LEGACY))
     if entry is None or entry["shape"] != list(value.shape) or entry["dtype"] not in _ONNX_TYPES:
@@ -202,7 +202,7 @@ def _entry(header: Mapping[str, Any], key: str, value: Tensor) -> Mapping[str, A
     return dict(entry)
 
 
-def _link(
+def link_tensor(
     tensor: onnx.TensorProto, key: str, entry: Mapping[str, Any], file: tuple[str, int]
 ) -> onnx.NodeProto:
     """Let a tensor, from now on named ``key``, point into the file, of this name and start of its
