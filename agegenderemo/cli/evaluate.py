@@ -25,7 +25,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--json",
         type=Path,
         metavar="FILE",
-        help="write the figures here, with what was measured, by which code and where",
+        help="write the figures here, with what was measured, by which code and where; those of "
+        "other sets stay in it, where they are of the same weights and code",
     )
     parser.add_argument(
         "--predictions",
@@ -65,9 +66,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(args: Arguments) -> int:
     from agegenderemo.evaluation.comparison import compare_rows
     from agegenderemo.evaluation.evaluate import answer, measure
+    from agegenderemo.evaluation.pipeline import compare as pipeline
     from agegenderemo.evaluation.predict import TorchPredictor
     from agegenderemo.evaluation.predictions import fields, prediction_rows, write_rows
     from agegenderemo.files import sha256, write_atomically
+    from agegenderemo.inference.analyzer import Analyzer
     from agegenderemo.models.checkpoint import load_checkpoint
     from agegenderemo.report import comparison_table, print_text, update_card
 
@@ -90,7 +93,8 @@ def _run(args: Arguments) -> int:
             own = measure(samples, prepared.tasks, answers, info.tasks)
             own = {"data": data, "split": split, **own, **_told(info, predictor, faces)}
             if args.pipeline:
-                own["pipeline"] = _pipeline(path, predictor, faces)
+                analyze = Analyzer.from_checkpoint(path).analyze
+                own["pipeline"] = pipeline(analyze, info.tasks, prepared, rows, answers)
             lines += prediction_rows(prepared, rows.tolist(), answers, info.tasks)
             if quantised:
                 answers = answer(quantised, prepared, rows, progress=True)
@@ -174,14 +178,6 @@ def _told(info: "ModelInfo", predictor: "TorchPredictor", faces: Faces) -> Figur
     return told
 
 
-def _pipeline(path: Path, predictor: "TorchPredictor", faces: Faces) -> Figures:
-    from agegenderemo.evaluation.pipeline import compare
-    from agegenderemo.inference.analyzer import Analyzer
-
-    analyze = Analyzer.from_checkpoint(path).analyze
-    return compare(analyze, predictor, faces.prepared, faces.rows)
-
-
 def _record(
     args: Arguments,
     path: Path,
@@ -190,12 +186,13 @@ def _record(
     measured: dict[str, Figures],
     device: str,
 ) -> Figures:
-    from agegenderemo.evaluation.measured import latency, measured_record
+    from agegenderemo.evaluation.measured import kept_figures, latency, measured_record
     from agegenderemo.inference.backends import OnnxBackend
     from agegenderemo.inference.graph import read_graph
 
     stem = path.stem if path.stem != "model" else path.parent.name  # of a run the folder's name
     record = measured_record(stem, info, digest, measured, device)
+    record["figures"] = {**kept_figures(args.json, record), **measured}
     record["size_mb"] = {"float": _megabytes(path) + _megabytes(path.with_suffix(".onnx"))}
     if args.int8:
         record["size_mb"]["int8"] = _megabytes(args.int8)
