@@ -197,6 +197,16 @@ def test_a_record_says_whose_figures_they_are(folder: Path) -> None:
     assert Report(record["figures"]["faces"]).interval(("tasks", "age", "mae"))
 
 
+def test_a_record_keeps_the_figures_of_other_sets(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.json"
+    for name, seed, sets in (("a", 1, ["faces", "moods"]), ("c", 3, ["moods"])):
+        path = network(tmp_path / f"{name}.safetensors", DEFAULT_TASKS, seed)
+        asked = ["--root", str(folder / "sets"), "--checkpoint", str(path), "--json", str(out)]
+        for data in sets:
+            assert main(["evaluate", "--data", data, *asked]) == 0
+        assert set(json.loads(out.read_text())["figures"]) == set(sets)
+
+
 def test_a_graph_that_answers_alike_differs_by_nothing(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -30,7 +30,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--json",
         type=Path,
         metavar="FILE",
-        help="write the figures here, with what was measured, by which code and where",
+        help="write the figures here, with what was measured, by which code and where; those of "
+        "other sets stay in it, where they are of the same weights and code",
     )
     parser.add_argument(
         "--predictions",
@@ -70,8 +71,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(args: Arguments) -> int:
     from agegenderemo.evaluation.comparison import compare_rows
     from agegenderemo.evaluation.evaluate import answer, measure
+    from agegenderemo.evaluation.pipeline import compare as pipeline
     from agegenderemo.evaluation.predictions import fields, prediction_rows, write_rows
     from agegenderemo.files import sha256, write_atomically
+    from agegenderemo.inference.analyzer import Analyzer
     from agegenderemo.report import comparison_table, print_text, update_card
 
     _check(args)
@@ -97,7 +100,8 @@ def _run(args: Arguments) -> int:
                 **_told(info, predictor, faces),
             }
             if args.pipeline:
-                own["pipeline"] = _pipeline(path, args.precision, predictor, faces)
+                analyze = Analyzer.from_checkpoint(path, precision=args.precision).analyze
+                own["pipeline"] = pipeline(analyze, info.tasks, prepared, rows, answers)
             lines += prediction_rows(prepared, rows.tolist(), answers, info.tasks)
             if quantised:
                 answers = answer(quantised, prepared, rows, progress=True)
@@ -195,14 +199,6 @@ def _open(path: Path, precision: Any, device: str) -> "tuple[Predicts, ModelInfo
     return Predictor(OnnxBackend(graph, info, weights), info), info
 
 
-def _pipeline(path: Path, precision: Any, predictor: "Predicts", faces: Faces) -> Figures:
-    from agegenderemo.evaluation.pipeline import compare
-    from agegenderemo.inference.analyzer import Analyzer
-
-    analyze = Analyzer.from_checkpoint(path, precision=precision).analyze
-    return compare(analyze, predictor, faces.prepared, faces.rows)
-
-
 def _record(
     args: Arguments,
     path: Path,
@@ -211,13 +207,14 @@ def _record(
     measured: dict[str, Figures],
     device: str,
 ) -> Figures:
-    from agegenderemo.evaluation.measured import latency, measured_record
+    from agegenderemo.evaluation.measured import kept_figures, latency, measured_record
     from agegenderemo.inference.backends import OnnxBackend
     from agegenderemo.inference.graph import graph_file, read_graph
     from agegenderemo.model_info import Precision
 
     stem = path.stem if path.stem != "model" else path.parent.name  # of a run the folder's name
     record = measured_record(stem, info, digest, measured, device)
+    record["figures"] = {**kept_figures(args.json, record), **measured}
     record["size_mb"], times = {}, {}
     for precision in get_args(Precision):
         file = graph_file(path, precision)

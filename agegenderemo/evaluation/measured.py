@@ -47,6 +47,17 @@ def measured_record(
     }
 
 
+def kept_figures(path: Path, record: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of a record that was written before, where it is of the same weights, code and
+    machine as this one; else none."""
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        same = all(before[key] == record[key] for key in (HASH_KEY, "commit", "machine"))
+        return dict(before["figures"]) if same else {}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+
+
 def code_commit() -> str | None:
     """The commit of this code, with ``-dirty`` if it was changed since; None outside a repository.
 
