@@ -19,6 +19,7 @@ _GRIDS = (4, 3, 3)  # sides of the last, the second and the first stage, as 64 p
 _BINS = 3  # a stage divides what the one before it leaves into so many
 _DROPOUT = 0.2
 _SPAN = 101.0  # answers lie between 0 and this, in the unit of the task
+_CALM = 0.1  # of the first weights of a stage, so that they hardly move where it starts
 _SHIFT = 0.25  # how far a bin, and the width of all bins, may move: lambda of the published code
 
 
@@ -123,9 +124,10 @@ class StagewiseHead(Head):
         for stage in self.stages:
             assert isinstance(stage, _Stage)
             stage.shares.bias.copy_(flattest(_BINS, mean / _SPAN / ones))
-            for layer in (stage.shift, stage.width):  # nearly nothing is moved yet
-                layer.weight.mul_(0.01)
-                layer.bias.zero_()
+            for layer in (stage.shares, stage.shift, stage.width):
+                layer.weight.mul_(_CALM)
+            stage.shift.bias.zero_()
+            stage.width.bias.zero_()
 
     def unit_parameters(self) -> list[nn.Parameter]:
         """None: shares have no unit."""
