@@ -15,6 +15,7 @@ from tiny import TASK_SETS
 from agegenderemo import Analyzer, load_image
 from agegenderemo.cli import main
 from agegenderemo.errors import CheckpointError, ParityError
+from agegenderemo.export.linked_int8 import link_int8
 from agegenderemo.export.onnx import write_checkpoint
 from agegenderemo.export.quantize import compare_answers, int8_graph
 from agegenderemo.files import sha256
@@ -22,6 +23,8 @@ from agegenderemo.inference.backends import OnnxBackend
 from agegenderemo.inference.graph import graph_file, read_graph
 from agegenderemo.model_info import META_KEY, ModelInfo
 from agegenderemo.models import create_model
+from agegenderemo.models.checkpoint import load_checkpoint
+from agegenderemo.models.registry import folded
 from agegenderemo.tasks import AGE, DEFAULT_TASKS, EMOTION6, GENDER, ClassCalibration
 from agegenderemo.types import InputSpec
 
@@ -48,7 +51,13 @@ def original(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Path:
     write_checkpoint(path, net, INFO)
     words = ["export", "--int8", "--checkpoint", str(path), "--prepared", str(prepared)]
     assert main(words) == 0
+    assert main([*words, "--out", str(whole_file(path))]) == 0
     return path
+
+
+def whole_file(path: Path) -> Path:
+    """Where the fixture has the graph with weights of its own."""
+    return path.with_name("whole.onnx")
 
 
 @pytest.fixture
@@ -67,7 +76,7 @@ def record_of(path: Path) -> dict[str, Any]:
 
 
 def test_convolutions_alone_are_quantised_a_channel_at_a_time(original: Path) -> None:
-    graph = onnx.load(str(graph_file(original, "int8"))).graph
+    graph = onnx.load(str(whole_file(original))).graph
     kinds = {node.op_type for node in graph.node if "quantized" in " ".join(node.output)}
     assert kinds <= {"QuantizeLinear", "DequantizeLinear"}
     weights = [t for t in graph.initializer if t.data_type == onnx.TensorProto.INT8 and t.dims]
@@ -104,9 +113,51 @@ def test_it_answers_nearly_like_float(original: Path) -> None:
     assert apart["gender"]["agreement"] > 0.95
 
 
-def test_it_needs_nothing_beside_it(made: Path, examples: Path) -> None:
+def test_linked_and_whole_answer_alike(original: Path) -> None:
+    """The linked graph holds no kernel: they come from the float weights, here of any name."""
+    linked = onnx.load(str(graph_file(original, "int8")), load_external_data=False).graph
+    kernels = [t for t in linked.initializer if len(t.dims) == 4]
+    assert [t.data_location for t in kernels] == [onnx.TensorProto.EXTERNAL]
+    assert not [
+        t for t in linked.initializer if t.data_type == onnx.TensorProto.INT8 and t.dims[1:]
+    ]
+    faces = np.random.default_rng(0).standard_normal((32, 3, 32, 32), np.float32)
+    info, graph, weights, _ = read_graph(original, "int8")
+    assert weights == original.read_bytes()
+    assert len(graph) < len(whole_file(original).read_bytes())
+    ours = OnnxBackend(graph, info, weights)(faces)
+    theirs = OnnxBackend(whole_file(original).read_bytes(), info)(faces)
+    for name, value in ours.items():
+        assert np.abs(value - theirs[name]).max() <= 0.01 * np.ptp(theirs[name])
+
+
+@pytest.mark.parametrize("network", ["agegendernet", "mobileone_s0"])
+@pytest.mark.slow
+def test_batch_norms_and_branches_are_folded_alike(network: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net, options = folded(create_model(network, DEFAULT_TASKS), network, {})
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_var, 0.5, 2)
+            torch.nn.init.uniform_(module.weight, 0.5, 2)
+    info = ModelInfo(network, DEFAULT_TASKS, InputSpec(64), options=options)
+    path = tmp_path / "net.safetensors"
+    write_checkpoint(path, net, info)
+    net = load_checkpoint(path).model
+    faces = np.random.default_rng(0).standard_normal((32, 3, 64, 64), np.float32)
+    weights = path.read_bytes()
+    whole = int8_graph(net, info, faces, sha256(weights))
+    float_graph = path.with_suffix(".onnx").read_bytes()
+    linked = link_int8(whole, float_graph, net.state_dict(), weights, path.name)
+    assert len(linked) < len(whole) / 2
+    engines = OnnxBackend(whole, info), OnnxBackend(linked, info, weights)
+    compare_answers(DEFAULT_TASKS, *(engine(faces) for engine in engines))
+
+
+def test_a_whole_graph_needs_nothing_beside_it(made: Path, examples: Path) -> None:
     made.unlink()
     made.with_suffix(".onnx").unlink()
+    whole_file(made).replace(graph_file(made, "int8"))
     analyzer = Analyzer.from_checkpoint(made, precision="int8")
     assert len(analyzer.analyze(examples / "astronaut.jpg")) == 1
 

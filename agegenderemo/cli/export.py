@@ -21,7 +21,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         metavar="FILE.onnx",
-        help="a graph that needs nothing beside it; default: the small one beside the checkpoint",
+        help="a graph that needs nothing beside it; default: the small one beside the checkpoint, "
+        "which holds no weights of its own",
     )
     parser.add_argument(
         "--int8",
@@ -79,7 +80,8 @@ def _write_int8(args: Arguments, path: Path, checkpoint: "Checkpoint") -> int:
 
     from agegenderemo.errors import DatasetError
     from agegenderemo.evaluation.calibrate import calibrate
-    from agegenderemo.export.onnx import whole_graph
+    from agegenderemo.export.linked_int8 import link_int8
+    from agegenderemo.export.onnx import linked_graph, whole_graph
     from agegenderemo.export.quantize import compare_answers, int8_graph, with_calibration
     from agegenderemo.files import sha256, write_atomically
     from agegenderemo.inference.backends import OnnxBackend
@@ -107,10 +109,21 @@ def _write_int8(args: Arguments, path: Path, checkpoint: "Checkpoint") -> int:
         for name, apart in compare_answers(info.tasks, *answers).items():
             numbers = ", ".join(f"{key} {value:.4f}" for key, value in apart.items())
             print(f"{prepared.name}, {len(held_out)} held-out faces, {name}: {numbers}")
-    out = args.out or graph_file(path, "int8")
-    write_atomically(out, graph)
-    share = len(graph) / len(whole)
-    print(f"{out}: {len(graph) / 1e6:.1f} MB, {share:.1%} of the same graph in float32")
+    share = f"{len(graph) / 1e6:.1f} MB, {len(graph) / len(whole):.1%} of the same graph in float32"
+    if args.out:
+        write_atomically(args.out, graph)
+        print(f"{args.out}: {share}")
+        return 0
+    out, weights = graph_file(path, "int8"), path.read_bytes()
+    float_graph = linked_graph(checkpoint.model, info, weights, path.name)
+    linked = link_int8(graph, float_graph, checkpoint.model.state_dict(), weights, path.name)
+    # The same kernels, made anew: what is written must answer like what was measured.
+    compare_answers(
+        info.tasks,
+        *(_in_batches(e, faces) for e in (engines[1], OnnxBackend(linked, info, weights))),
+    )
+    write_atomically(out, linked)
+    print(f"{out}: {len(linked) / 1e6:.1f} MB beside {path.name}; alone, by --out, it is {share}")
     return 0
 
 

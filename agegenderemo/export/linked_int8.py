@@ -120,11 +120,14 @@ class _Linker:
         self.link_in_place(tensor, key)
         return f"{key}.float"
 
-    def _constant(self, name: str, value: "np.ndarray[tuple[int, ...], np.dtype[np.generic]]") -> None:
+    def _constant(
+        self, name: str, value: "np.ndarray[tuple[int, ...], np.dtype[np.generic]]"
+    ) -> None:
         self._graph.graph.initializer.append(numpy_helper.from_array(value, name))
 
     def _add(self, kind: str, inputs: list[str], output: str, **attributes: int) -> None:
-        self._nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+        node = helper.make_node(kind, inputs, [output], **attributes)  # type: ignore[arg-type]
+        self._nodes.append(node)
 
 
 def _kernels(linked: onnx.ModelProto) -> dict[str, _Kernel]:

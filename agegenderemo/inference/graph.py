@@ -4,8 +4,9 @@
 that the file had when the graph was made; what holds the two together is the SHA-256 of the weights
 in the graph, so that both may be renamed, moved or linked to.
 
-``NAME.int8.onnx`` is the same network with convolutions in int8. It holds its own weights and needs
-nothing beside it, but where the float weights are, they must be those that it was made from.
+``NAME.int8.onnx`` is the same network with convolutions in int8, linked to the same weights; or a
+graph that holds its own and needs nothing beside it, but where the float weights are, they must be
+those that it was made from.
 """
 
 import json
@@ -51,7 +52,7 @@ def read_graph(path: Path, precision: Precision = "float") -> Graph:
     hand, and when there is no int8 graph.
     """
     if precision != "float":
-        return _read_whole(path, precision)
+        return _read_other(path, precision)
     weights = _read_weights(path)
     file = path.with_suffix(".onnx")
     if not file.is_file():
@@ -79,8 +80,8 @@ def location(tensors: Sequence[ExternalTensor]) -> str | None:
     return name
 
 
-def _read_whole(path: Path, precision: Precision) -> Graph:
-    """A graph in another precision, which points into no file."""
+def _read_other(path: Path, precision: Precision) -> Graph:
+    """A graph in another precision than float, linked to the weights or whole."""
     file = graph_file(path, precision)
     remedy = _remedy(path, f" --{precision} --prepared DIR")
     try:
@@ -94,13 +95,16 @@ def _read_whole(path: Path, precision: Precision) -> Graph:
     info, record = _record(file, graph, remedy)
     if record.get(PRECISION_KEY) != precision:
         raise CheckpointError(f"{file} is no {precision} graph; {remedy}.")
-    if external_tensors(graph):
-        raise CheckpointError(f"{file} cannot be used, because it points into other files.")
-    if path.is_file() and sha256(path.read_bytes()) != record[HASH_KEY]:
+    tensors = _links(file, graph, remedy)
+    weights = _read_weights(path) if tensors or path.is_file() else None
+    if weights is not None and sha256(weights) != record[HASH_KEY]:
         raise CheckpointError(
             f"{file} was made from other weights than {path.name} holds; {remedy}."
         )
-    return Graph(info, graph, None, record[HASH_KEY])
+    if not tensors or weights is None:
+        return Graph(info, graph, None, record[HASH_KEY])
+    _check_places(file, tensors, weights, remedy)
+    return Graph(info, graph, weights, record[HASH_KEY])
 
 
 def _record(file: Path, graph: bytes, remedy: str) -> tuple[ModelInfo, dict[str, Any]]:
@@ -126,27 +130,39 @@ def _checked(path: Path, graph: bytes, weights: bytes) -> Graph:
         raise CheckpointError(
             f"{file} was made for other weights than {path.name} holds; {_remedy(path)}."
         )
+    tensors = _links(file, graph, _remedy(path))
+    if not tensors:
+        raise _unusable(file, "it holds no tensor of the weights", _remedy(path))
+    _check_places(file, tensors, weights, _remedy(path))
+    return Graph(info, graph, weights, digest)
+
+
+def _links(file: Path, graph: bytes, remedy: str) -> list[ExternalTensor]:
+    """The tensors of a graph that lie in another file; raises CheckpointError where that is not one
+    file beside it."""
     try:
         tensors = external_tensors(graph)
-        if location(tensors) is None:
-            raise ValueError("it holds no tensor of the weights")
-        _check_places(tensors, weights)
+        location(tensors)
+        return tensors
     except ValueError as error:
-        raise CheckpointError(
-            f"{file} cannot be used, because {error}; {_remedy(path)}."
-        ) from error
-    return Graph(info, graph, weights, digest)
+        raise _unusable(file, error, remedy) from error
+
+
+def _unusable(file: Path, reason: object, remedy: str) -> CheckpointError:
+    return CheckpointError(f"{file} cannot be used, because {reason}; {remedy}.")
 
 
 def _remedy(path: Path, options: str = "") -> str:
     return f"make it anew with: agegenderemo export{options} --checkpoint {path}"
 
 
-def _check_places(tensors: Sequence[ExternalTensor], weights: bytes) -> None:
+def _check_places(
+    file: Path, tensors: Sequence[ExternalTensor], weights: bytes, remedy: str
+) -> None:
     _, start = safetensors_header(weights)
     for one in tensors:
         if one.offset < start or one.length < 0 or one.offset + one.length > len(weights):
-            raise ValueError("a tensor points outside the weights")
+            raise _unusable(file, "a tensor points outside the weights", remedy)
 
 
 def _read_weights(path: Path) -> bytes:
