@@ -7,6 +7,7 @@ from raw_images import reasons, write
 
 from agegenderemo.data.readers import read
 from agegenderemo.data.readers.table import read_table
+from agegenderemo.data.readers.words import one_hot
 from agegenderemo.data.samples import DatasetIndex, Estimate
 from agegenderemo.errors import DatasetError
 from agegenderemo.tasks import AGE, EMOTION, EMOTION6, EMOTION7, GENDER, SMILE
@@ -41,12 +42,13 @@ def test_every_kind_of_label_box_and_path(tmp_path: Path) -> None:
         "sub\\c d.png;70+;;;;;\n"
         f"{tmp_path}/ä.png;41;3.5;?;NaN;[0.1 0.1 0.5 0.5];\n",
     )
+    assert len(index.samples) == 4
     a, b, c, d = index.samples
     assert a.labels["age"] == 33.5
     assert a.labels["emotion"] == tuple(float(n == "happiness") for n in EMOTION.classes)
     assert (a.labels["smile"], b.labels["smile"]) == (1, 0)
     assert (a.box, d.box) == ((1, 2, 30, 40), (0.1, 0.1, 0.5, 0.5))
-    assert b.labels["age"] == (20, 29)
+    assert b.labels == {"age": (20, 29), "emotion": one_hot(EMOTION, 6), "smile": 0}
     assert c.labels == {"age": (70, float("inf"))}
     assert c.image.name == "sub/c d.png"
     assert d.labels == {"age": Estimate(41, 3.5)}

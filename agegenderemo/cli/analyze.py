@@ -7,7 +7,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agegenderemo.cli.common import Arguments, Command, add_checkpoint, add_precision
+from agegenderemo.cli.common import (
+    Arguments,
+    Command,
+    add_checkpoint,
+    add_precision,
+    checkpoint_path,
+)
 
 if TYPE_CHECKING:
     from agegenderemo.cli.sources import Source
@@ -71,8 +77,10 @@ def _run(args: Arguments) -> int:
 
 def _network(args: Arguments) -> list[Path]:
     """The files of a network that was named: they are inputs too."""
-    named: Path | None = args.checkpoint
-    return [named, *map(named.with_suffix, (".onnx", ".json"))] if named else []
+    if not args.checkpoint:
+        return []
+    named = checkpoint_path(args)
+    return [named, *map(named.with_suffix, (".onnx", ".int8.onnx", ".json"))]
 
 
 def _with_progress(sources: "list[Source]") -> "Iterable[Source]":

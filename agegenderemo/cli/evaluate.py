@@ -92,13 +92,7 @@ def _run(args: Arguments) -> int:
             answers = answer(predictor, prepared, rows, progress=True)
             samples = [prepared.samples[row] for row in rows]
             own = measure(samples, prepared.tasks, answers, info.tasks)
-            own = {
-                "data": data,
-                "split": split,
-                **_precision(args),
-                **own,
-                **_told(info, predictor, faces),
-            }
+            own = {"data": data, "split": split, **own, **_told(info, predictor, faces)}
             if args.pipeline:
                 analyze = Analyzer.from_checkpoint(path, precision=args.precision).analyze
                 own["pipeline"] = pipeline(analyze, info.tasks, prepared, rows, answers)
@@ -178,10 +172,6 @@ def _told(info: "ModelInfo", predictor: "Predicts", faces: Faces) -> Figures:
     return told
 
 
-def _precision(args: Arguments) -> Figures:
-    return {} if args.precision == "float" else {"precision": args.precision}
-
-
 def _open(path: Path, precision: Any, device: str) -> "tuple[Predicts, ModelInfo]":
     """The float network in PyTorch, as it was trained; any other precision as it is run."""
     if precision == "float":
@@ -213,7 +203,7 @@ def _record(
     from agegenderemo.model_info import Precision
 
     stem = path.stem if path.stem != "model" else path.parent.name  # of a run the folder's name
-    record = measured_record(stem, info, digest, measured, device)
+    record = measured_record(stem, info, digest, measured, device, args.precision)
     record["figures"] = {**kept_figures(args.json, record), **measured}
     record["size_mb"], times = {}, {}
     for precision in get_args(Precision):

@@ -17,13 +17,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agegenderemo.model_info import HASH_KEY, ModelInfo
+from agegenderemo.model_info import HASH_KEY, PRECISION_KEY, ModelInfo, Precision
 
 _RUNS, _WARM = 100, 10
 
 
+_SAME = (HASH_KEY, PRECISION_KEY, "commit", "machine")
+
+
 def measured_record(
-    name: str, info: ModelInfo, digest: str, figures: Mapping[str, Any], device: str
+    name: str,
+    info: ModelInfo,
+    digest: str,
+    figures: Mapping[str, Any],
+    device: str,
+    precision: Precision = "float",
 ) -> dict[str, Any]:
     """The record of a measured network as plain JSON types: what it is, the SHA-256 of its weights,
     the digest and seed of its recipe, the commit, machine and date of the measurement, and
@@ -36,6 +44,7 @@ def measured_record(
         "parameters": info.parameters,
         "pixels": info.input.size,
         HASH_KEY: digest,
+        PRECISION_KEY: precision,
         "recipe_sha256": hashlib.sha256(recipe.encode()).hexdigest(),
         "recipe": dict(info.recipe),
         "seed": info.recipe.get("seed"),
@@ -48,11 +57,11 @@ def measured_record(
 
 
 def kept_figures(path: Path, record: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of a record that was written before, where it is of the same weights, code and
-    machine as this one; else none."""
+    """The figures of a record that was written before, where it is of the same weights, precision,
+    code and machine as this one; else none."""
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
-        same = all(before[key] == record[key] for key in (HASH_KEY, "commit", "machine"))
+        same = all(before[key] == record[key] for key in _SAME)
         return dict(before["figures"]) if same else {}
     except (OSError, ValueError, LookupError, TypeError):
         return {}
