@@ -34,7 +34,8 @@ Make = Callable[[Path], Path]
 
 def test_gradio_client_reads_the_astronaut(client: Client) -> None:
     result = client.predict(handle_file(str(ASTRONAUT)), api_name="/analyze")
-    assert list(result) == ["schema_version", "file", "width", "height", "faces"]
+    keys = ["schema_version", "file", "width", "height", "search", "faces", "network"]
+    assert list(result) == keys
     assert (result["file"], result["width"], result["height"]) == ("astronaut.jpg", 512, 512)
     (face,) = result["faces"]
     x1, y1, x2, y2 = face["box"]

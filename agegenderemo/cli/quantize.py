@@ -25,10 +25,18 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.safetensors",
         help="float weights that answer alike when they are rounded; then: export --int8",
     )
-    parser.add_argument("--epochs", type=int, default=2, metavar="N", help="default: 2")
-    parser.add_argument("--batch", type=int, default=64, metavar="N", help="default: 64")
-    parser.add_argument("--learning-rate", type=float, default=2e-5, metavar="X")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--epochs", type=int, default=2, metavar="N", help="passes over the faces; default: 2"
+    )
+    parser.add_argument(
+        "--batch", type=int, default=64, metavar="N", help="faces a step; default: 64"
+    )
+    parser.add_argument(
+        "--learning-rate", type=float, default=2e-5, metavar="X", help="default: 0.00002"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of what is drawn; default: 0"
+    )
 
 
 def _run(args: Arguments) -> int:
