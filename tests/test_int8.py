@@ -140,7 +140,7 @@ def test_batch_norms_and_branches_are_folded_alike(network: str, tmp_path: Path)
     net, options = folded(create_model(network, DEFAULT_TASKS), network, {})
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.uniform_(module.running_var, 0.5, 2)
+            module.running_var = torch.empty_like(module.weight).uniform_(0.5, 2)
             torch.nn.init.uniform_(module.weight, 0.5, 2)
     info = ModelInfo(network, DEFAULT_TASKS, InputSpec(64), options=options)
     path = tmp_path / "net.safetensors"
