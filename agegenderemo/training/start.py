@@ -1,6 +1,7 @@
 """What a network begins with: checkpoints, published weights, and the mean of the labels."""
 
 import inspect
+import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,17 +16,33 @@ from agegenderemo.models.registry import create_model, get_spec
 from agegenderemo.training.config import TrainConfig
 
 
+_OWN = ("tasks", "dropout_scale")  # settings of their own
+
+
 def check_model(config: TrainConfig) -> None:
     """Raises AgeGenderEmoError for a network that is not known, or an option that its family does
     not have."""
-    known = inspect.signature(get_spec(config.model).build).parameters
-    options = [name for name in known if name not in ("tasks", "dropout_scale")]
+    options = [name for name in _parameters(config.model) if name not in _OWN]
     for name in config.model_options:
         if name not in options:
             raise AgeGenderEmoError(
                 f"model_options names {name!r}; {config.model} has "
                 f"{', '.join(options) or 'no options'}."
             )
+
+
+def _parameters(model: str) -> list[str]:
+    """Names that the builder of a family takes; those of ``**options`` by their type."""
+    build = get_spec(model).build
+    hints = typing.get_type_hints(build)
+    names: list[str] = []
+    for name, own in inspect.signature(build).parameters.items():
+        if own.kind is own.VAR_KEYWORD:
+            (record,) = typing.get_args(hints[name])
+            names += record.__annotations__
+        else:
+            names.append(name)
+    return names
 
 
 def fresh_network(config: TrainConfig) -> MultiTaskNet:
