@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 
 from agegenderemo.errors import AgeGenderEmoError
-from agegenderemo.models import model_names
 from agegenderemo.training.config import Stage, TrainConfig
 from agegenderemo.training.recipes import FACE_DESCRIPTOR, RECIPES, Recipe, Step, get_recipe
+from agegenderemo.training.start import check_model
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
@@ -15,7 +15,7 @@ def test_every_recipe_can_be_run(recipe: Recipe) -> None:
     assert get_recipe(recipe.name) is recipe
     assert recipe.purpose
     for step in recipe.steps:
-        assert step.config.model in model_names()
+        check_model(step.config)
         assert TrainConfig.from_dict(step.config.to_dict()) == step.config
         assert step.config.epochs > 0
         assert not step.config.online_distillation or set(step.teachers) - {FACE_DESCRIPTOR}

@@ -15,7 +15,6 @@ from agegenderemo.models.heads import MultiTaskNet, set_regression_start
 from agegenderemo.models.registry import create_model, get_spec
 from agegenderemo.training.config import TrainConfig
 
-
 _OWN = ("tasks", "dropout_scale")  # settings of their own
 
 
