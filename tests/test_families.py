@@ -147,7 +147,6 @@ import torch
 from agegenderemo.models import create_model
 from agegenderemo.tasks import DEFAULT_TASKS
 torch.manual_seed(0)
-torch.set_num_threads(2)
 net = create_model("mobileone_s0", DEFAULT_TASKS).to(memory_format=torch.channels_last).train()
 optimiser = torch.optim.AdamW(net.parameters(), 1e-3)
 for step in range(6):
@@ -164,8 +163,8 @@ print(all(p.isfinite().all() for p in net.parameters()))
 
 @pytest.mark.slow
 def test_mobileone_learns_in_channels_last() -> None:
-    """timm's own layers corrupt the heap so with torch 2.14.1, which kills a process: therefore one
-    of its own. `_quicken` goes round the convolutions that do it."""
+    """Once this corrupted the heap with torch 2.14.1, which kills a process: therefore one of its
+    own. It says when that is back."""
     done = subprocess.run(
         [sys.executable, "-c", CHANNELS_LAST], cwd=ROOT, capture_output=True, text=True
     )
