@@ -61,7 +61,7 @@ def quantization_aware(
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-            yield float(loss)
+            yield loss.item()
     model.requires_grad_(False)
 
 

@@ -73,14 +73,18 @@ class SSRNetBackbone(nn.Module):
 
 class _Stage(nn.Module):
     """One digit from the grids of two streams, N×``inner`` each: N×`_BINS` shares, as far as each
-    bin is moved, and N×1, how much wider all bins are; both between −1 and 1."""
+    bin is moved, and N×1, how much wider all bins are; both between −1 and 1.
+
+    Softplus stands where the published code rectifies: of three units none may die.
+    """
 
     def __init__(self, inner: int, dropout: float) -> None:
         super().__init__()
         self.mixes = nn.ModuleList(
-            nn.Sequential(nn.Dropout(dropout), nn.Linear(inner, _BINS), nn.ReLU()) for _ in _WIDTHS
+            nn.Sequential(nn.Dropout(dropout), nn.Linear(inner, _BINS), nn.Softplus())
+            for _ in _WIDTHS
         )
-        self.hidden = nn.Sequential(nn.Linear(_BINS, 2 * _BINS), nn.ReLU())
+        self.hidden = nn.Sequential(nn.Linear(_BINS, 2 * _BINS), nn.Softplus())
         self.shares = nn.Linear(2 * _BINS, _BINS)
         self.shift = nn.Linear(2 * _BINS, _BINS)
         self.width = nn.Linear(inner, 1)
