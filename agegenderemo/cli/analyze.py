@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,11 @@ from agegenderemo.cli.common import (
     add_precision,
     checkpoint_path,
 )
+
+Outcome = tuple[dict[str, Any], str]
+"""The record of a picture, and what failed in drawing it."""
+
+_WORTH_A_PROCESS = 20
 
 if TYPE_CHECKING:
     from agegenderemo.cli.sources import Source
@@ -40,6 +46,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="look again for faces that are turned, small or in the dark: where none was found "
         "(the default), always, or never",
     )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that read pictures; default: one a core, where there are enough pictures",
+    )
     add_checkpoint(parser)
     add_precision(parser)
 
@@ -48,6 +60,8 @@ def _run(args: Arguments) -> int:
     from agegenderemo.cli.outputs import check_outputs, open_output
     from agegenderemo.cli.sources import STDIN, collect
 
+    if args.workers is not None and args.workers < 1:
+        raise ValueError(f"--workers must be at least 1, not {args.workers}.")
     sources = collect(args.paths, args.annotated)
     check_outputs(args, [*args.paths, *(one.path for one in sources.found), *_network(args)])
     if all(one.error for one in sources.found):
@@ -63,8 +77,8 @@ def _run(args: Arguments) -> int:
     with ExitStack() as stack:
         lines = JsonLines(open_output(args.json, stack))
         table = CsvTable(open_output(args.csv, stack), analyzer.tasks)
-        for source in _with_progress(sources.found):
-            record, problem = analyze_source(analyzer, source, args.annotated, args.search)
+        read = _Reader(analyzer, args.annotated, args.search)
+        for record, problem in _with_progress(_results(read, sources.found, args.workers)):
             bad += "error" in record or bool(problem)
             if problem:
                 print(f"warning: {problem}", file=sys.stderr)
@@ -83,19 +97,58 @@ def _network(args: Arguments) -> list[Path]:
     return [named, *map(named.with_suffix, (".onnx", ".int8.onnx", ".json"))]
 
 
-def _with_progress(sources: "list[Source]") -> "Iterable[Source]":
-    """The sources, with a bar on a terminal where there are several."""
-    if len(sources) < 2:
-        return sources  # importing the bar takes a tenth of the time of one photo
+@dataclass(frozen=True)
+class _Reader:
+    """Reads sources; it goes to another process as the analyzer does, which is opened there."""
+
+    analyzer: "Analyzer"
+    annotated: Path | None
+    search: "Search"
+
+    def __call__(self, source: "Source") -> Outcome:
+        return analyze_source(self.analyzer, source, self.annotated, self.search)
+
+    def start(self) -> "_Reader":
+        """What a process of a pool calls for each source."""
+        return self
+
+
+def _results(
+    read: _Reader, sources: "list[Source]", workers: int | None
+) -> tuple[Iterable[Outcome], int]:
+    """What becomes of each source, in their order, and how many there are."""
+    from agegenderemo.batch.pool import cores, map_ordered
+    from agegenderemo.cli.sources import STDIN
+    from agegenderemo.results import error_record
+
+    if workers is None:
+        # A process takes as long to start as some twenty small pictures take to read.
+        workers = min(cores(), len(sources) // _WORTH_A_PROCESS)
+    # Standard input is this process's own.
+    if workers < 2 or any(one.path == STDIN for one in sources):
+        return map(read, sources), len(sources)
+
+    def lost(source: "Source") -> Outcome:
+        text = "The process that read it was ended twice, as where there is too little memory."
+        return error_record(str(source.path), text), ""
+
+    return map_ordered(read.start, sources, workers, lost), len(sources)
+
+
+def _with_progress(results: tuple[Iterable[Outcome], int]) -> Iterable[Outcome]:
+    """The results, with a bar on a terminal where there are several."""
+    outcomes, count = results
+    if count < 2:
+        return outcomes  # importing the bar takes a tenth of the time of one photo
     from tqdm import tqdm
 
-    bar: Iterable[Source] = tqdm(sources, unit="image", disable=None)
+    bar: Iterable[Outcome] = tqdm(outcomes, total=count, unit="image", disable=None)
     return bar
 
 
 def analyze_source(
     analyzer: "Analyzer", source: "Source", annotated: Path | None, search: "Search" = "auto"
-) -> tuple[dict[str, Any], str]:
+) -> Outcome:
     """The record of one picture, with an ``error`` whatever failed in reading it; and what failed
     in drawing it, as a sentence, else an empty text."""
     from agegenderemo.cli.outputs import save_drawing

@@ -1,0 +1,1 @@
+"""Many pictures at once: a pool of processes on this machine."""
