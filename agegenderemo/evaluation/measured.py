@@ -68,21 +68,21 @@ def kept_figures(path: Path, record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def code_commit() -> str | None:
-    """The commit of this code, with ``-dirty`` if it was changed since; None outside a repository.
+    """The commit of this code, with ``+`` where the package was changed since; None outside a
+    repository, and for a wheel that lies within some other one."""
 
-    A wheel that lies within some other repository has none.
-    """
-    here = Path(__file__).parent
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    def git(*command: str) -> str:
+        here = Path(__file__).parents[1]
+        done = subprocess.run(
+            ["git", *command], cwd=here, check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
     try:
-        subprocess.run(
-            ["git", "ls-files", "--error-unmatch", __file__],
-            cwd=here, check=True, capture_output=True,
-        )  # fmt: skip
-        done = subprocess.run(command, cwd=here, check=True, capture_output=True, text=True)
+        git("ls-files", "--error-unmatch", __file__)
+        return git("rev-parse", "HEAD") + "+" * bool(git("status", "--porcelain", "--", "."))
     except (OSError, subprocess.CalledProcessError):
         return None
-    return done.stdout.strip()
 
 
 def machine(device: str = "cpu") -> dict[str, Any]:

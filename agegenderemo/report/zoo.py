@@ -92,7 +92,11 @@ def zoo_page(folder: Path, page: Path) -> str:
         raise CheckpointError(
             f"{folder} holds no measured network; write one with 'agegenderemo evaluate --json'."
         )
-    text = page.read_text(encoding="utf-8") if page.is_file() else _PAGE.format(folder=folder.name)
+    text = (
+        page.read_text(encoding="utf-8")
+        if page.is_file()
+        else _PAGE.format(folder=folder.as_posix())
+    )
     try:
         return fill(text, made, ("models", "study", "provenance").__contains__)
     except CheckpointError as error:
@@ -209,7 +213,7 @@ def _provenance(records: Sequence[Measured]) -> Table:
             str(record.get("recipe_sha256") or "")[:10],
             "" if record.get("seed") is None else str(record["seed"]),
             str(record.get("weights_sha256") or "")[:10],
-            str(record["commit"] or "")[:10],
+            _commit(record["commit"] or ""),
             f"{record['machine'].get('processor', '')}, {record['machine'].get('device', '')}",
             record["date"],
         )
@@ -233,6 +237,11 @@ def _weight(record: Measured, task: str) -> str:
     if task not in {spec["name"] for spec in record["tasks"]}:
         return ""
     return f"{record.get('recipe', {}).get('loss_weights', {}).get(task, 1):g}"
+
+
+def _commit(whole: str) -> str:
+    """A commit in short, with ``+`` where the code was changed since."""
+    return whole[:10] + "+" * whole.endswith("+")
 
 
 def _number(value: float | None) -> str:
