@@ -34,10 +34,6 @@ class Session:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # Without VNNI, products of int8 are summed in pairs of 16 bits, which overflow: on an
-        # emulated Haswell an answer moved by 0.9 years. This takes the slower way there that gives
-        # the same as VNNI to the last digit; with VNNI, and for float, it changes nothing.
-        options.add_session_config_entry("session.x64quantprecision", "1")
         if external:
             options.add_external_initializers_from_files_in_memory(
                 list(external), list(external.values()), [len(v) for v in external.values()]

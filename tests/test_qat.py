@@ -36,10 +36,10 @@ def test_within_it_convolutions_are_rounded_and_after_it_are_as_before() -> None
     plain = net(x).features
     with rounded(net):
         kernel = conv.weight
-        steps = kernel / kernel.abs().amax(dim=(1, 2, 3), keepdim=True) * 127
+        steps = kernel / kernel.abs().amax(dim=(1, 2, 3), keepdim=True) * 64
         assert torch.allclose(steps, steps.round(), atol=1e-3)
         apart = (net(x).features - plain).abs().max().item()
-    assert 1e-5 < apart < 0.05
+    assert 1e-5 < apart < 0.1
     after = net.state_dict()
     assert list(after) == list(before)
     assert all(torch.equal(after[key], value) for key, value in before.items())

@@ -21,6 +21,7 @@ from agegenderemo.tasks import TaskSpec
 
 _MOMENTUM = 0.1  # of a new batch in the range of inputs
 _TINY = 1e-8
+_STEPS = 64  # from 0 to the largest weight
 
 
 @contextlib.contextmanager
@@ -76,12 +77,12 @@ def _apart(spec: TaskSpec, given: Tensor, wanted: Tensor) -> Tensor:
 
 
 class _RoundedKernel(nn.Module):
-    """A kernel at 255 steps, symmetric, by the largest weight of each of its channels."""
+    """A kernel at 129 steps, for weights have 7 bits there; symmetric, by the largest weight of each of its channels."""
 
     def forward(self, weight: Tensor) -> Tensor:
-        scale = weight.detach().abs().amax(dim=(1, 2, 3)).clamp(min=_TINY) / 127
+        scale = weight.detach().abs().amax(dim=(1, 2, 3)).clamp(min=_TINY) / _STEPS
         zero = torch.zeros_like(scale, dtype=torch.int32)
-        return torch.fake_quantize_per_channel_affine(weight, scale, zero, 0, -127, 127)
+        return torch.fake_quantize_per_channel_affine(weight, scale, zero, 0, -_STEPS, _STEPS)
 
 
 class _RoundedInput:
