@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -216,7 +217,10 @@ def test_the_lock_pins_the_page_and_names_no_index() -> None:
         assert re.match(r"[\w.]+ ", rest), entry
         assert re.search(r"--hash=sha256:[0-9a-f]{64}", rest), entry
         pins[name] = rest.split()[0]
-    assert {"gradio", "plotly", "pi-heif", "numpy", "pillow", "onnxruntime", "tqdm"} <= pins.keys()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["app"]]
+    names = {re.split(r"[^\w.-]", one)[0].lower() for one in wanted}
+    assert names <= pins.keys()
     assert not {"torch", "timm", "matplotlib"} & pins.keys()
     stated = (ROOT / "requirements.txt").read_text("utf-8").split()
     assert f"gradio=={pins['gradio']}" in stated
