@@ -90,7 +90,8 @@ def test_the_run_of_the_report_from_files_to_figures(
     evaluate = ["evaluate", "--data", "ffhq", "--root", str(out / "prepared")]
     evaluate += ["--checkpoint", str(out / "model.safetensors"), "--figure", str(figure)]
     assert main([*evaluate, "--json", str(tmp_path / "figures.json")]) == 0
-    figures: dict[str, Any] = json.loads((tmp_path / "figures.json").read_text())
+    record: dict[str, Any] = json.loads((tmp_path / "figures.json").read_text())
+    figures = record["figures"]["ffhq"]
     text = capsys.readouterr().out
     samples = prepared.samples
     assert figures["split"] == "all"
@@ -248,7 +249,7 @@ def test_real_thumbnails_are_learnt(data_root: Path, tmp_path: Path) -> None:
     evaluate = ["evaluate", "--data", "ffhq", *parts, "--split", "train"]
     evaluate += ["--checkpoint", str(out / "model.safetensors")]
     assert main([*evaluate, "--json", str(tmp_path / "figures.json")]) == 0
-    figures = json.loads((tmp_path / "figures.json").read_text())
+    figures = json.loads((tmp_path / "figures.json").read_text())["figures"]["ffhq"]
     assert figures["n"] >= 15
     assert figures["tasks"]["age"]["mae"] < 1
     assert figures["tasks"]["gender"]["accuracy"] == 1

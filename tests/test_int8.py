@@ -157,8 +157,10 @@ def test_batch_norms_and_branches_are_folded_alike(network: str, tmp_path: Path)
     float_graph = path.with_suffix(".onnx").read_bytes()
     linked = link_int8(whole, float_graph, net.state_dict(), weights, path.name)
     assert len(linked) < len(whole) / 2
-    engines = OnnxBackend(whole, info), OnnxBackend(linked, info, weights)
-    compare_answers(DEFAULT_TASKS, *(engine(faces) for engine in engines))
+    ours, theirs = OnnxBackend(linked, info, weights)(faces), OnnxBackend(whole, info)(faces)
+    for name, value in ours.items():
+        # A weight at the edge of two steps may fall on either side.
+        assert np.abs(value - theirs[name]).mean() <= 0.02 * np.ptp(theirs[name])
 
 
 def test_a_whole_graph_needs_nothing_beside_it(made: Path, examples: Path) -> None:

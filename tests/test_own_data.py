@@ -68,7 +68,7 @@ def test_the_paragraph_of_the_readme_works(own: Path) -> None:
     prepared = PreparedSet.open(own / "prepared" / "faces")
     assert prepared.tasks == (AGE, GENDER)
     assert len(prepared.rows("train")) > 8
-    assert (own / "runs/quick/model.safetensors").is_file()
+    assert (own / "runs/faces/model.safetensors").is_file()
     assert "faces" in said[2]
     assert f"{len(prepared.rows('test'))}" in said[2]
 
