@@ -248,9 +248,14 @@ def test_real_thumbnails_are_learnt(data_root: Path, tmp_path: Path) -> None:
     assert train_main([*command, *[f"--set={setting}" for setting in settings]]) == 0
     evaluate = ["evaluate", "--data", "ffhq", *parts, "--split", "train"]
     evaluate += ["--checkpoint", str(out / "model.safetensors")]
-    assert main([*evaluate, "--json", str(tmp_path / "figures.json")]) == 0
-    figures = json.loads((tmp_path / "figures.json").read_text())["figures"]["ffhq"]
-    assert figures["n"] >= 15
-    assert figures["tasks"]["age"]["mae"] < 1
-    assert figures["tasks"]["gender"]["accuracy"] == 1
-    assert figures["tasks"]["emotion"]["accuracy_majority"] == 1
+    assert main([*evaluate, "--predictions", str(tmp_path / "faces.csv")]) == 0
+    with (tmp_path / "faces.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    known = [
+        abs(float(row["age"]) - float(row["age_true"])) < 3
+        and all(row[name] == row[f"{name}_true"] for name in ("gender", "emotion"))
+        for row in rows
+    ]
+    # The set has no validation split, so about one face in twenty was held out of training.
+    assert len(rows) >= 15
+    assert known.count(False) <= 2

@@ -77,8 +77,8 @@ def _apart(spec: TaskSpec, given: Tensor, wanted: Tensor) -> Tensor:
 
 
 class _RoundedKernel(nn.Module):
-    """A kernel at 129 steps, for weights have 7 bits there; symmetric, by the largest weight of each
-    of its channels."""
+    """A kernel at 129 steps, for weights have 7 bits there; symmetric, by the largest weight of
+    each of its channels."""
 
     def forward(self, weight: Tensor) -> Tensor:
         scale = weight.detach().abs().amax(dim=(1, 2, 3)).clamp(min=_TINY) / _STEPS
