@@ -259,6 +259,7 @@ def test_version_names_package_model_digest_and_licences(
         assert part in text
 
 
+@pytest.mark.slow
 def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--size", "64"]) == 0
     text = capsys.readouterr().out

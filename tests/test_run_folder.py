@@ -48,6 +48,7 @@ def test_resuming_another_run_names_the_difference(sets: Path, tmp_path: Path) -
         fit(TINY, sets, tmp_path / "run", resume=True, context=DistributedContext(0, 2))
 
 
+@pytest.mark.slow
 def test_a_run_of_before_a_setting_was_known_goes_on(sets: Path, tmp_path: Path) -> None:
     whole = fit(TINY, sets, tmp_path / "whole").read_bytes()
     fit(TINY, sets, tmp_path / "run", stop_after=1)
@@ -102,6 +103,7 @@ def test_weights_that_are_gone_are_missed(sets: Path, tmp_path: Path) -> None:
         fit(ONE_EPOCH, sets, tmp_path, resume=True)
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_made_longer(sets: Path, tmp_path: Path) -> None:
     fit(TINY, sets, tmp_path / "run", stop_after=2)
     with pytest.raises(CheckpointError, match="not over yet"):

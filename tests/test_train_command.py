@@ -62,6 +62,7 @@ def test_help_lists_recipes_and_settings(capsys: pytest.CaptureFixture[str]) -> 
     assert "  loss_weights.NAME (a number, from 0 to 1000000; {}): " in text
 
 
+@pytest.mark.slow
 def test_a_run_says_what_it_does_and_is_not_overwritten(
     train: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:

@@ -95,6 +95,7 @@ def test_a_run_leaves_what_inference_and_people_want(sets: Path, tmp_path: Path)
     assert set(settings["data"]) == set(FRACTIONS)
 
 
+@pytest.mark.slow
 def test_tasks_that_nobody_knows_and_other_vocabularies_are_trained(
     sets: Path, tmp_path: Path
 ) -> None:
