@@ -38,7 +38,16 @@ def analyzer() -> "Analyzer":
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Which tests stay in one process: those of a file, whose fixtures they share, and all that a
-    browser drives, for there is one server and one Chromium."""
+    browser drives, for there is one server and one Chromium. What takes long comes first, or one
+    process would end with it while the other has nothing to do."""
+    groups = {
+        item: "browser" if item.get_closest_marker("browser") else item.path.name for item in items
+    }
+    long = {
+        group
+        for item, group in groups.items()
+        if item.get_closest_marker("browser") or item.get_closest_marker("slow")
+    }
+    items.sort(key=lambda item: groups[item] not in long)
     for item in items:
-        group = "browser" if item.get_closest_marker("browser") else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
+        item.add_marker(pytest.mark.xdist_group(groups[item]))
