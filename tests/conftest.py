@@ -6,6 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+# Before torch is imported, here and in what tests start: two processes of tests with two threads
+# each would wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 if TYPE_CHECKING:
     from agegenderemo import Analyzer
 
