@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 import fastapi
@@ -17,6 +18,16 @@ from agegenderemo.web.guard import Guard, HostRules, Limits, Store
 from agegenderemo.web.guard.address import TrustedProxies
 from agegenderemo.web.guard.server import running
 
+
+class Long:
+    """Calls of ``long``: each says that it started, and ends with a word put into ``ends``."""
+
+    def __init__(self) -> None:
+        self.started: SimpleQueue[None] = SimpleQueue()
+        self.ends: SimpleQueue[str] = SimpleQueue()
+
+
+LONG = Long()
 META = {"_type": "gradio.FileData"}
 WEB = httpx.Client()
 """One client: each call of `httpx.get` would read all certificates of the system."""
@@ -33,13 +44,18 @@ class Served(NamedTuple):
 
 
 def small_demo(store: Store) -> tuple[gr.Blocks, int]:
-    """A public ``analyze`` that tells a file's size, and a Live component that echoes."""
+    """A public ``analyze`` that tells a file's size, a ``long`` that ends when a test wants it to,
+    and a Live component that echoes."""
 
     def analyze(path: str | None) -> dict[str, Any]:
         if path is None:
             raise gr.Error("No picture was sent.", print_exception=False)
         with store.open(path) as file:
             return {"file": Path(path).name, "size": len(file.read())}
+
+    def long() -> str:
+        LONG.started.put(None)
+        return LONG.ends.get(timeout=20)
 
     def read_frame(message: Any) -> dict[str, Any]:
         return {"echo": message}
@@ -50,6 +66,9 @@ def small_demo(store: Store) -> tuple[gr.Blocks, int]:
         result = gr.JSON()
         live = gr.HTML(html_template="<p>live</p>", server_functions=[read_frame])
         gr.Button().click(analyze, picture, result, api_name="analyze")
+        gr.Button().click(
+            long, None, shown, api_name="long", concurrency_id="long", concurrency_limit=2
+        )
         picture.change(lambda path: "seen", picture, shown, api_visibility="private")
     demo.queue(max_size=64, api_open=False)
     return demo, live._id

@@ -31,6 +31,7 @@ class Function:
     inputs: tuple[InputKind, ...]
     group: str = ""
     """Functions of one group share gradio's workers."""
+    workers: int = 1
 
 
 class Events:

@@ -33,6 +33,8 @@ def functions_of(demo: Any) -> tuple[Function, ...]:
             one.api_name if one.api_visibility == "public" and one.api_name else None,
             tuple(_kind(block) for block in one.inputs),
             str(one.concurrency_id),
+            # Without a number of its own gradio answers one call of a function at a time.
+            one.concurrency_limit if isinstance(one.concurrency_limit, int) else 1,
         )
         for index, one in demo.fns.items()
         if one.fn is not None

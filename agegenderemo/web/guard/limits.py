@@ -53,6 +53,8 @@ class Limits:
     """Who is over the rate waits, at most so long."""
     address_events: int = 16
     """Calls of one address that wait for gradio's queue."""
+    call_seconds: float = 45.0
+    """A call that waits longer for that is refused; proxies often end a request after 60."""
 
     frames_at_once: int = 2
     address_frames: int = 128

@@ -75,8 +75,10 @@ class Guard:
         self._requests = Shares(limits.address_requests, limits.all_requests, "requests")
         self._bodies = Shares(limits.address_body_bytes, limits.all_body_bytes, "bytes")
         self._pace = Pace(limits.address_rate, limits.address_burst, limits.address_patience)
-        self._events = Events(functions_of(demo), store.has)
-        self._places = QueuePlaces(demo, limits.address_events)
+        functions = functions_of(demo)
+        self._events = Events(functions, store.has)
+        workers = {one.group: one.workers for one in functions}
+        self._places = QueuePlaces(demo, workers, limits.address_events, limits.call_seconds)
         self._live = live_functions_of(demo)
         self._frames = _frame_pool(limits)
         self._progress = Progress()

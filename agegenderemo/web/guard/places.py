@@ -1,14 +1,16 @@
 """Turns in gradio's queue, which itself knows no addresses: first come, first served.
 
-An address has one call of a kind (photos, batches, …) there at a time, so it neither fills the
-queue nor holds every worker; its further calls wait here.
+An address has half as many calls of a kind (photos, batches, …) there as gradio has workers for
+them, so it neither fills the queue nor holds every worker; its further calls wait here, in their
+order, and are refused before a proxy would cut them off.
 """
 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from agegenderemo.web.guard.refusal import Refusal
@@ -16,6 +18,7 @@ from agegenderemo.web.guard.refusal import Refusal
 _LOOK_SECONDS = 0.05
 _UNREAD_SECONDS = 60.0
 _FORGET_SECONDS = 2.0
+_TOO_LONG = "Your network has other calls under way that take long; try again in a minute."
 
 
 class Turn:
@@ -24,42 +27,72 @@ class Turn:
     event: str | None = None
 
 
-class QueuePlaces:
-    """Who has which calls in the queue of ``demo``, a ``Blocks``. For one event loop."""
+@dataclass(slots=True)
+class _Line:
+    """The calls of one kind of one address: who goes on next, and which are in gradio's queue."""
 
-    def __init__(self, demo: Any, waiting: int) -> None:
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    events: set[str] = field(default_factory=set)
+
+
+class QueuePlaces:
+    """Who has which calls in the queue of ``demo``, a ``Blocks``. For one event loop.
+
+    ``workers`` is how many calls of each group gradio answers at once. Of an address at most
+    ``waiting`` calls wait, each ``patience`` seconds at most.
+    """
+
+    def __init__(
+        self, demo: Any, workers: Mapping[str, int], waiting: int, patience: float
+    ) -> None:
         self._demo = demo
-        self._most = waiting
+        self._workers, self._most, self._patience = workers, waiting, patience
         self._waiting: Counter[str] = Counter()
-        self._locks: dict[tuple[str, str], asyncio.Lock] = {}
-        self._last: dict[tuple[str, str], str] = {}
+        self._lines: dict[tuple[str, str], _Line] = {}
         self._watched: Counter[str] = Counter()
         self._unread: dict[str, float] = {}
         self._looked = 0.0
 
     @asynccontextmanager
     async def turn(self, address: str, group: str) -> AsyncIterator[Turn]:
-        """Wait until the address has no other call of the group in the queue. Raises Refusal
-        where too many of its calls wait already."""
+        """Wait until the address has a place in the queue for another call of the group. Raises
+        Refusal (429) where too many of its calls wait already, or this one waited too long."""
         if self._waiting[address] >= self._most:
             raise Refusal(429, "Too many calls from one address at once; wait for an answer.")
         self._waiting[address] += 1
-        key = (address, group)
+        line = self._lines.setdefault((address, group), _Line())
+        most = max(1, self._workers[group] // 2)
         try:
-            async with self._locks.setdefault(key, asyncio.Lock()):
-                while self._last.get(key) in self._queue.event_ids_to_events:
-                    await asyncio.sleep(_LOOK_SECONDS)
-                self._last.pop(key, None)
-                turn = Turn()
-                try:
-                    yield turn
-                finally:
-                    if turn.event is not None:
-                        self._last[key] = turn.event
+            try:
+                async with asyncio.timeout(self._patience):
+                    await self._reach_end(line, most)
+            except TimeoutError:
+                raise Refusal(429, _TOO_LONG) from None
+            turn = Turn()
+            try:
+                yield turn
+            finally:
+                if turn.event is not None:
+                    line.events.add(turn.event)
+                line.lock.release()
         finally:
             self._waiting[address] -= 1
             if not self._waiting[address]:
                 del self._waiting[address]
+
+    async def _reach_end(self, line: _Line, most: int) -> None:
+        """Hold the lock of a line whose next call may go on."""
+        await line.lock.acquire()
+        try:
+            while len(self._living(line)) >= most:
+                await asyncio.sleep(_LOOK_SECONDS)
+        except BaseException:
+            line.lock.release()
+            raise
+
+    def _living(self, line: _Line) -> set[str]:
+        line.events &= self._queue.event_ids_to_events.keys()
+        return line.events
 
     @asynccontextmanager
     async def watched(self, session: str) -> AsyncIterator[None]:
@@ -95,9 +128,8 @@ class QueuePlaces:
         self._looked = now
         queue = self._queue
         living = queue.event_ids_to_events
-        self._last = {key: event for key, event in self._last.items() if event in living}
-        self._locks = {key: one for key, one in self._locks.items()
-                       if one.locked() or key in self._last}  # fmt: skip
+        self._lines = {key: one for key, one in self._lines.items()
+                       if one.lock.locked() or self._living(one)}  # fmt: skip
         busy = {str(event.session_hash) for event in list(living.values())}
         sessions = set(queue.pending_messages_per_session.keys())
         for session in sessions:

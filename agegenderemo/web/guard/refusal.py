@@ -2,6 +2,8 @@
 
 from starlette.responses import JSONResponse, Response
 
+_RETRY_SECONDS = "60"
+
 
 class Refusal(Exception):
     """A request that is not carried out; the message is one sentence for people."""
@@ -13,9 +15,10 @@ class Refusal(Exception):
     def response(self) -> Response:
         """The answer, in the shape of gradio's own errors: ``{"detail": sentence}``. The connection
         is closed, for the rest of the request may still be on its way."""
-        return JSONResponse(
-            {"detail": str(self)}, self.status, {"connection": "close", "cache-control": "no-store"}
-        )
+        headers = {"connection": "close", "cache-control": "no-store"}
+        if self.status in (429, 503):
+            headers["retry-after"] = _RETRY_SECONDS
+        return JSONResponse({"detail": str(self)}, self.status, headers)
 
 
 NOT_FOUND = "There is nothing here."
