@@ -1,7 +1,6 @@
 """Results as files for download, and what is said where the disk has no room for them."""
 
 import csv
-import errno
 import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +16,7 @@ from agegenderemo.tasks import TaskSpec
 from agegenderemo.types import RGBImage
 from agegenderemo.web.guard import Store
 from agegenderemo.web.guard.names import visible
+from agegenderemo.web.guard.store import NO_ROOM
 
 
 def csv_text(results: Iterable[dict[str, Any]], tasks: Sequence[TaskSpec]) -> str:
@@ -55,7 +55,7 @@ def full_disk_said() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in NO_ROOM:
             raise
         raise gr.Error(
             "The server's disk is full; try again later.", print_exception=False

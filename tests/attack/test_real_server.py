@@ -4,9 +4,11 @@ import base64
 import io
 import json
 import random
+import socket
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -305,26 +307,84 @@ def test_a_damaged_entry_costs_its_own_row_only(stranger: Stranger) -> None:
 # ------------------------------------------------------------------ nothing stays
 
 
-def test_a_kill_and_a_restart_leave_nothing_after_the_promise(tmp_path: Path) -> None:
-    code = CODE.format(numbers="keep_seconds=2, sweep_seconds=0.2, address_rate=100")
-    with running_app(tmp_path, code=code) as app:
+_SMALL_DISK = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, 5_000_000))  # a disk that fills up
+"""
+
+
+def bad_ends() -> Iterator[tuple[str, bytes, bool]]:
+    """Uploads that no honest page makes: what is sent after the request's head, and whether the
+    connection stays open after it."""
+    photo = ASTRONAUT.read_bytes()
+
+    def form(content: bytes, name: str = "me.jpg", field: str = "files", end: bool = True) -> bytes:
+        head = f'content-disposition: form-data; name="{field}"; filename="{name}"'
+        return (
+            b"--x\r\n" + head.encode() + b"\r\n\r\n" + content + (b"\r\n--x--\r\n" if end else b"")
+        )
+
+    yield "cut off", form(photo, end=False)[:-1000], False
+    yield "left open", form(photo, end=False)[:-1000], True
+    yield "longer than its form", form(photo) + b"more", False
+    yield "another name of the field", form(photo, field="other"), False
+    yield "a name that climbs", form(photo, "../../../me.jpg"), False
+    yield "no picture", form(b"\0" * 1000, "me.exe"), False
+    yield "more parts than may be", (form(b"x", end=False) + b"\r\n") * 600, False
+    yield "no end of the form", form(photo, end=False), False
+    yield "too large for the disk", form(b"\0" * 6_000_000, "me.zip"), False
+    yield "cut off before its picture", b"--x\r\ncontent-disposition: form-data; name=", False
+
+
+def test_bad_ends_of_uploads_a_kill_and_a_restart_leave_nothing(tmp_path: Path) -> None:
+    long, short = (
+        _SMALL_DISK + CODE.format(numbers=f"keep_seconds={n}, sweep_seconds=0.2, address_rate=100")
+        for n in (600, 2)
+    )
+    with running_app(tmp_path, code=long) as app:
         own = len(app.files())  # the examples
         stranger = Stranger(app)
         (path,) = stranger.upload([("me.jpg", ASTRONAUT.read_bytes())])
         stranger.run(stranger.function("photo-input", "photo-annotated"), [file(path)])
-        assert len(app.files()) > own + 1
+        open_ones = []
+        for what, body, stays in bad_ends():
+            length = len(body) + (1000 if what in ("cut off", "left open") else 0)
+            connection = socket.create_connection(("127.0.0.1", app.port), timeout=10)
+            connection.sendall(
+                b"POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
+                + str(length).encode()
+                + b"\r\nContent-Type: multipart/form-data; boundary=x\r\n\r\n"
+            )
+            with suppress(BrokenPipeError, ConnectionResetError):  # refused while it was sent
+                connection.sendall(body)
+            if stays:
+                open_ones.append(connection)
+            else:
+                if what != "cut off":
+                    with suppress(ConnectionResetError):
+                        connection.recv(1000)
+                connection.close()
+        until(lambda: len(app.files()) > own + 1)  # a photo, its answer, and what is left open
         app.kill()
-        assert Path(path).exists()
+        for connection in open_ones:
+            connection.close()
+        assert Path(path).exists()  # it is a kill: nothing could be cleaned up
+        app.command = ["-c", short]
         app.start()
         assert len(app.files()) == own
+        # What came after the start is gone when it is old, and at the end.
         stranger = Stranger(app)
         (path,) = stranger.upload([("me.jpg", ASTRONAUT.read_bytes())])
         stranger.run(stranger.function("photo-input", "photo-annotated"), [file(path)])
-        end = time.monotonic() + 6
-        while len(app.files()) > own and time.monotonic() < end:
-            time.sleep(0.1)
-        assert len(app.files()) == own
+        until(lambda: len(app.files()) == own)
         assert stranger.fetch(path).status_code == 404
         assert "Traceback" not in app.log()
         app.stop()
         assert app.files() == []
+
+
+def until(condition: Callable[[], bool], seconds: float = 6) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.1)

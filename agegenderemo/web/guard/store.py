@@ -1,6 +1,7 @@
 """The folder of everything that is uploaded or made: unguessable names, careful opening, an end."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -18,6 +19,9 @@ from typing import BinaryIO
 from agegenderemo.web.guard.limits import Limits
 from agegenderemo.web.guard.names import safe_name
 from agegenderemo.web.guard.shares import Shares
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a write says on a full disk, or past what the process or its user may write."""
 
 _TOKEN = re.compile(r"[0-9a-f]{32}")
 _RUN = "run-"

@@ -1,7 +1,6 @@
 """Uploads: streamed into the store, bounded in every way, and gone at once when they end badly."""
 
 import asyncio
-import errno
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -18,7 +17,7 @@ from agegenderemo.web.guard.limits import Limits
 from agegenderemo.web.guard.progress import Progress
 from agegenderemo.web.guard.refusal import Refusal
 from agegenderemo.web.guard.shares import Shares
-from agegenderemo.web.guard.store import Store
+from agegenderemo.web.guard.store import NO_ROOM, Store
 
 _MAX_HEADER_BYTES = 8192
 _FULL = "The server's disk is full; try again later."
@@ -47,7 +46,7 @@ class Uploads:
                 raise Refusal(400, "The upload is cut off.")
         except BaseException as error:
             form.discard()
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
                 raise Refusal(507, _FULL) from None
             raise
         finally:
@@ -169,7 +168,7 @@ class _Form:
             try:
                 file.close()  # flushes, and so finds a full disk
             except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                if error.errno not in NO_ROOM:
                     raise
                 raise Refusal(507, _FULL) from None
 
