@@ -17,7 +17,7 @@ SEARCHES = ("plain", "thorough")
 
 _BEFORE = ("file", "face", "x1", "y1", "x2", "y2", "score")
 _AFTER = ("quality_flags", "error")
-_NETWORK = ("model", "precision", "weights_sha256")
+NETWORK_COLUMNS = ("model", "precision", "weights_sha256")
 
 
 def csv_fields(tasks: Sequence[TaskSpec]) -> tuple[str, ...]:
@@ -26,7 +26,7 @@ def csv_fields(tasks: Sequence[TaskSpec]) -> tuple[str, ...]:
         *_BEFORE,
         *(column for spec in tasks for column in csv_columns(spec)),
         *_AFTER,
-        *_NETWORK,
+        *NETWORK_COLUMNS,
     )
 
 
@@ -188,12 +188,22 @@ def json_schema(tasks: Sequence[TaskSpec]) -> dict[str, Any]:
     network = {
         "description": "what gave the answers: its name, precision and the digest of its weights",
         "type": "object",
-        "properties": {key: {"type": "string"} for key in _NETWORK},
-        "required": list(_NETWORK),
+        "properties": {key: {"type": "string"} for key in NETWORK_COLUMNS},
+        "required": list(NETWORK_COLUMNS),
     }
     search = {
         "description": "thorough where also turned, brightened and enlarged copies were searched",
         "enum": list(SEARCHES),
+    }
+    given = {
+        "description": "of the command line: size of the picture's file in bytes, when it was "
+        "changed in nanoseconds since 1970, and the search that was asked for",
+        "type": "object",
+        "properties": {
+            "bytes": {"type": "integer", "minimum": 0},
+            "modified": {"type": "integer"},
+            "search": {"enum": ["auto", "thorough", "plain"]},
+        },
     }
     read = {**file, "width": size, "height": size, "search": search, "faces": faces}
     failed = {**file, "error": {"description": "one sentence", "type": "string"}}
@@ -202,7 +212,7 @@ def json_schema(tasks: Sequence[TaskSpec]) -> dict[str, Any]:
         "oneOf": [
             {
                 "type": "object",
-                "properties": {**one, "network": network},
+                "properties": {**one, "network": network, "input": given},
                 "required": list(one),
             }
             for one in (read, failed)
