@@ -78,7 +78,7 @@ class ParquetParts:
                 "--resume, or name another folder."
             )
         self.written = written_keys(folder) if there else set()
-        self._next = 1 + max((_number(path) for path in there), default=-1)
+        self.next = 1 + max((_number(path) for path in there), default=-1)
 
     def __enter__(self) -> "ParquetParts":
         return self
@@ -95,24 +95,31 @@ class ParquetParts:
             self._flush()
 
     def _flush(self) -> None:
-        if not self._rows:
-            return
-        pa = _pyarrow()
-        from pyarrow import parquet
+        if self._rows:
+            write_part(self._folder, self.next, self._rows, self._schema)
+            self.next += 1
+            self._rows.clear()
 
-        path = self._folder / f"part-{self._next:05}.parquet"
-        temporary = path.with_name(f".{path.name}.tmp")
-        try:
-            parquet.write_table(pa.Table.from_pylist(self._rows, self._schema), temporary)
-            os.replace(temporary, path)
-        except OSError as error:
-            with suppress(OSError):
-                temporary.unlink()
-            raise AgeGenderEmoError(
-                f"{path} could not be written ({error.strerror}); the parts before it are whole."
-            ) from error
-        self._next += 1
-        self._rows.clear()
+
+def write_part(
+    folder: Path, number: int, rows: Sequence[dict[str, Any]], columns: "pa.Schema"
+) -> None:
+    """Write one file of a folder, or write it again; raises AgeGenderEmoError where that fails."""
+    pa = _pyarrow()
+    from pyarrow import parquet
+
+    path = folder / f"part-{number:05}.parquet"
+    # Two machines may write one part at the same time, where the first seemed to be lost.
+    temporary = path.with_name(f".{path.name}.{os.uname().nodename}-{os.getpid()}.tmp")
+    try:
+        parquet.write_table(pa.Table.from_pylist(list(rows), columns), temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise AgeGenderEmoError(
+            f"{path} could not be written ({error.strerror}); the parts before it are whole."
+        ) from error
 
 
 def parts(folder: Path) -> list[Path]:

@@ -1,11 +1,11 @@
 """What ``analyze --resume`` need not do again."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from agegenderemo.batch.resume import Key, WrittenLines, input_of, key_of
+from agegenderemo.batch.resume import Key, WrittenLines, key_of
 from agegenderemo.cli.common import Arguments
 from agegenderemo.cli.sources import STDIN
 from agegenderemo.files import PartFile
@@ -30,6 +30,16 @@ def check(args: Arguments) -> None:
         raise ValueError("--resume makes the table of --csv anew from --json FILE; name one.")
 
 
+class Reader(Protocol):
+    """Reads sources; it goes to other processes."""
+
+    def start(self) -> "Callable[[Source], Outcome]":
+        """What a process calls for each source."""
+
+    def lost(self, source: "Source") -> Outcome:
+        """The outcome of a source that processes died of."""
+
+
 class Written:
     """The pictures that an interrupted run has written, by JSON lines or, without these, by
     Parquet files. Made before the new outputs are opened; ``stack`` closes it."""
@@ -52,17 +62,21 @@ class Written:
             stack.callback(self._lines.close)
 
     def results(
-        self, sources: "Sequence[Source]", read: "Callable[[Sequence[Source]], Iterator[Outcome]]"
+        self, sources: "Sequence[Source]", read: "Callable[[Sequence[Source]], Iterable[Outcome]]"
     ) -> Iterator[Outcome]:
         """What was written and what ``read`` gives for the rest, in the order of the sources; of
         pictures that are only in Parquet files nothing."""
         keys = [self._key(source) for source in sources]
-        fresh = read([one for one, key in zip(sources, keys, strict=True) if key is None])
+        fresh = iter(read([one for one, key in zip(sources, keys, strict=True) if key is None]))
         for key in keys:
             if key is None:
                 yield next(fresh)
             elif self._lines is not None:
                 yield self._lines.record(key), ""
+
+    def left(self, sources: "Sequence[Source]") -> "list[Source]":
+        """Those that are not written."""
+        return [source for source in sources if self._key(source) is None]
 
     def remove_parts(self) -> None:
         """What interrupted runs left, all of which the new output holds."""
@@ -71,8 +85,8 @@ class Written:
 
     def _key(self, source: "Source") -> Key | None:
         """That of a picture that is written."""
-        known = input_of(source.path, self._search)
-        name = plain_name(str(source.path))
+        known = source.known(self._search)
+        name = plain_name(source.name)
         there = self._keys if self._lines is None else self._lines
         for network in (self._network, None):
             key = key_of(name, known, network)
