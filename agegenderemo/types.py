@@ -32,7 +32,7 @@ Template = Literal["face", "ffhq"]
 CROP_SIZE = 128
 """Side of aligned crops in pixels: a little more than the largest input, for jitter in training."""
 
-QUALITY_FLAGS = ("small", "blurred", "dark", "turned", "cut off")
+QUALITY_FLAGS = ("small", "blurred", "dark", "turned", "cut off", "perhaps no face")
 """Reasons to distrust the answer for a face."""
 
 
