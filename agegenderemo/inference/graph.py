@@ -20,7 +20,15 @@ from numpy.typing import NDArray
 from agegenderemo.errors import CheckpointError
 from agegenderemo.files import safetensors_header, sha256
 from agegenderemo.inference.protobuf import ExternalTensor, external_tensors, metadata
-from agegenderemo.model_info import HASH_KEY, META_KEY, PRECISION_KEY, ModelInfo, Precision
+from agegenderemo.model_info import (
+    HASH_KEY,
+    META_KEY,
+    PRECISION_KEY,
+    SEAL_KEY,
+    ModelInfo,
+    Precision,
+    seal_holds,
+)
 
 # Sign, exponent and mantissa of the floats that weights are kept in, as unsigned integers.
 _EXPONENTS = {"F16": ("<u2", 0x7C00), "F32": ("<u4", 0x7F800000)}
@@ -110,7 +118,11 @@ def _read_other(path: Path, precision: Precision) -> Graph:
 def _record(file: Path, graph: bytes, remedy: str) -> tuple[ModelInfo, dict[str, Any]]:
     """What a graph says of itself, as record and as plain JSON types with its digest."""
     try:
-        record = json.loads(metadata(graph)[META_KEY])
+        entries = metadata(graph)
+        # Older graphs have no seal.
+        if SEAL_KEY in entries and not seal_holds(graph):
+            raise ValueError("a byte of it has changed")
+        record = json.loads(entries[META_KEY])
         info = ModelInfo.from_dict(record)
         if not isinstance(record[HASH_KEY], str):
             raise TypeError("a digest is text")
