@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agegenderemo.errors import CheckpointError
-from agegenderemo.files import safetensors_header, sha256
+from agegenderemo.files import is_file, safetensors_header, sha256
 from agegenderemo.inference.protobuf import ExternalTensor, external_tensors, metadata
 from agegenderemo.model_info import (
     HASH_KEY,
@@ -63,7 +63,7 @@ def read_graph(path: Path, precision: Precision = "float") -> Graph:
         return _read_other(path, precision)
     weights = _read_weights(path)
     file = path.with_suffix(".onnx")
-    if not file.is_file():
+    if not is_file(file):
         from agegenderemo.inference.torch_backend import export_graph_on_the_fly
 
         return _checked(path, export_graph_on_the_fly(path), weights)
@@ -104,7 +104,7 @@ def _read_other(path: Path, precision: Precision) -> Graph:
     if record.get(PRECISION_KEY) != precision:
         raise CheckpointError(f"{file} is no {precision} graph; {remedy}.")
     tensors = _links(file, graph, remedy)
-    weights = _read_weights(path) if tensors or path.is_file() else None
+    weights = _read_weights(path) if tensors or is_file(path) else None
     if weights is not None and sha256(weights) != record[HASH_KEY]:
         raise CheckpointError(
             f"{file} was made from other weights than {path.name} holds; {remedy}."
@@ -178,7 +178,7 @@ def _check_places(
 
 
 def _read_weights(path: Path) -> bytes:
-    if not path.is_file():
+    if not is_file(path):
         raise CheckpointError(f"There is no checkpoint at {path}.")
     try:
         weights = path.read_bytes()
