@@ -23,7 +23,7 @@ from agegenderemo.files import safetensors_header, sha256
 from agegenderemo.inference.backends import OnnxBackend
 from agegenderemo.inference.graph import read_graph
 from agegenderemo.inference.protobuf import external_tensors, metadata
-from agegenderemo.model_info import HASH_KEY, META_KEY, SEAL_KEY, ModelInfo
+from agegenderemo.model_info import HASH_KEY, META_KEY, PRECISION_KEY, SEAL_KEY, ModelInfo
 from agegenderemo.models import MultiTaskNet, create_model
 from agegenderemo.types import InputSpec
 
@@ -370,6 +370,16 @@ def test_a_record_of_other_tasks_is_refused(pair: Path) -> None:
         entry.value = json.dumps(record)
 
     assert "its tasks are age" in change(pair, harm)
+
+
+def test_a_graph_in_another_precision_is_not_taken_for_the_float_one(pair: Path) -> None:
+    """Its answers would be named float."""
+
+    def harm(model: onnx.ModelProto) -> None:
+        (entry,) = model.metadata_props
+        entry.value = json.dumps(json.loads(entry.value) | {PRECISION_KEY: "int8"})
+
+    assert "cannot be used, because it computes in int8" in change(pair, harm)
 
 
 def test_the_small_reader_reads_what_onnx_wrote(original: Path) -> None:

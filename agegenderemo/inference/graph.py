@@ -137,6 +137,8 @@ def _checked(path: Path, graph: bytes, weights: bytes) -> Graph:
     """Both, once it is sure that the graph fits the weights."""
     file = graph_file(path, "float")
     info, record = _record(file, graph, _remedy(path))
+    if PRECISION_KEY in record:
+        raise _unusable(file, f"it computes in {record[PRECISION_KEY]}", _remedy(path))
     digest = record[HASH_KEY]
     if digest != sha256(weights):
         raise CheckpointError(
