@@ -30,11 +30,12 @@ from agegenderemo.types import Box, Detection, Landmarks, RGBImage
 _Floats = NDArray[np.float32]
 
 _DIGESTS = {
-    "pnet": "192146e1a18a128c8da0b0ea2c07f668b10f05c910f6d7aac5b317fcc7f31704",
-    "rnet": "e850751aa2295b0ef017e2a8be5349d5f5d3abb96780abd09f4e54f74b14c285",
+    "pnet": "96a162967dd48e595fe275369ea13b4b7dba83be27c75b8847a7ea69e2f6a4aa",
+    "rnet": "cf36c497ca9b7b028d941fb60e835f96a8b1a836611226be1c60c62374254d60",
     "onet": "43efa1d1615d1f4c785727ebf6541e952a1507b77458575ac4124795cc5905c5",
 }
-"""SHA-256 of the graphs that come with the package: a damaged one moves boxes without a word."""
+"""SHA-256 of the graphs that come with the package, new ones with each ``export --mtcnn``: a damaged
+one moves boxes without a word."""
 
 _WINDOW = 12  # pixels that the first network sees at once: the smallest face
 _STRIDE = 2  # of the first network's windows
