@@ -34,8 +34,8 @@ _DIGESTS = {
     "rnet": "cf36c497ca9b7b028d941fb60e835f96a8b1a836611226be1c60c62374254d60",
     "onet": "43efa1d1615d1f4c785727ebf6541e952a1507b77458575ac4124795cc5905c5",
 }
-"""SHA-256 of the graphs that come with the package, new ones with each ``export --mtcnn``: a damaged
-one moves boxes without a word."""
+"""SHA-256 of the graphs that come with the package, new ones with each ``export --mtcnn``: a
+damaged one moves boxes without a word."""
 
 _WINDOW = 12  # pixels that the first network sees at once: the smallest face
 _STRIDE = 2  # of the first network's windows
