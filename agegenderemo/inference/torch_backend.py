@@ -64,6 +64,6 @@ def export_graph_on_the_fly(path: Path) -> bytes:
     except ImportError as error:
         raise CheckpointError(
             f"{path.with_suffix('.onnx')} is missing, and there is no torch here to make it; make "
-            f"it where there is, with: agegenderemo export --checkpoint {path}"
+            f"it where there is, with: agegenderemo export --checkpoint {path}."
         ) from error
     return graph_of(path)
