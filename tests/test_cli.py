@@ -51,7 +51,7 @@ def test_analyze_writes_a_line_an_image(photos: Path, capsys: pytest.CaptureFixt
     records = {Path(r["file"]).name: r for r in lines(capsys.readouterr().out)}
     assert set(records) == {"a face.jpg", "cut.jpg", "text.png", "empty.webp", "wall.png"}
     for name in ("cut.jpg", "text.png", "empty.webp"):
-        assert set(records[name]) == {"schema_version", "file", "error"}
+        assert set(records[name]) == {"schema_version", "file", "error", "input"}
     assert records["wall.png"]["faces"] == []
 
     record = records["a face.jpg"]

@@ -143,15 +143,18 @@ def test_linked_and_whole_answer_alike(original: Path) -> None:
 def test_batch_norms_and_branches_are_folded_alike(network: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     net, options = folded(create_model(network, DEFAULT_TASKS), network, {})
+    faces = np.random.default_rng(0).standard_normal((32, 3, 64, 64), np.float32)
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_var = torch.empty_like(module.weight).uniform_(0.5, 2)
+            module.momentum = None  # what it sees below is what it takes for usual
             torch.nn.init.uniform_(module.weight, 0.5, 2)
+    with torch.no_grad():
+        net.train()(torch.from_numpy(faces))
+    net.eval()
     info = ModelInfo(network, DEFAULT_TASKS, InputSpec(64), options=options)
     path = tmp_path / "net.safetensors"
     write_checkpoint(path, net, info)
     net = load_checkpoint(path).model
-    faces = np.random.default_rng(0).standard_normal((32, 3, 64, 64), np.float32)
     weights = path.read_bytes()
     whole = int8_graph(net, info, faces, sha256(weights))
     float_graph = path.with_suffix(".onnx").read_bytes()
@@ -159,8 +162,9 @@ def test_batch_norms_and_branches_are_folded_alike(network: str, tmp_path: Path)
     assert len(linked) < len(whole) / 2
     ours, theirs = OnnxBackend(linked, info, weights)(faces), OnnxBackend(whole, info)(faces)
     for name, value in ours.items():
-        # A weight at the edge of two steps may fall on either side.
-        assert np.abs(value - theirs[name]).mean() <= 0.02 * np.ptp(theirs[name])
+        # A weight at the edge of two steps may fall on either side, which ones by the CPU, and
+        # untrained heads spread their answers little. A scale folded wrongly is off by far more.
+        assert np.abs(value - theirs[name]).mean() <= 0.05 * np.ptp(theirs[name])
 
 
 def test_a_whole_graph_needs_nothing_beside_it(made: Path, examples: Path) -> None:
