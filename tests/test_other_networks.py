@@ -79,7 +79,7 @@ def test_photo(name: str, other: Analyzer, store: Store) -> None:
     message, _, _, cards, title, chart, table, json_path, csv_path, faces = shown
     assert message.startswith('<p class="note quiet">29 faces, the largest first.</p>')
     check(name, " ".join((cards, title, table, Path(json_path).read_text(encoding="utf-8"))))
-    assert "not sure" not in cards + table  # it is not calibrated, so it does not know
+    assert "probably" not in cards + table  # it is not calibrated, so it does not know
     assert len(faces) == cards.count("<img") == 29
     with open(csv_path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

@@ -66,7 +66,7 @@ def build_demo(analyzer: "Analyzer", store: "Store") -> "gr.Blocks":
                 live_page(analyzer)
             with gr.Tab("Photo", id="photo"):
                 photo_page(analyzer, store)
-            with gr.Tab("Many photos", id="many"):
+            with gr.Tab("Many", id="many"):
                 batch_page(analyzer, store)
             if find_spec("av"):
                 with gr.Tab("Video", id="video"):

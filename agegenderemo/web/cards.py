@@ -92,17 +92,14 @@ def _card_line(spec: TaskSpec, face: dict[str, Any]) -> str:
 
 
 def _range(spec: TaskSpec, face: dict[str, Any]) -> str:
-    """The values that hold four such faces in five, and their mean error."""
-    ends, error = words.interval(spec, face), face[f"{spec.name}_error"]
-    if not ends or error is None:
-        return ""
-    return f'<span class="face-range">{ends}, ± {words.number(spec, error)}</span>'
+    ends = words.interval(spec, face)
+    return f'<span class="face-range">{ends}</span>' if ends else ""
 
 
 def _cell(spec: TaskSpec, face: dict[str, Any]) -> str:
     if spec.kind == "regression":
         ends = words.interval(spec, face)
-        return words.number(spec, face[spec.name]) + (f" <small>{ends}</small>" if ends else "")
+        return words.number(spec, face[spec.name]) + (f", <small>{ends}</small>" if ends else "")
     share = words.percent(words.probability(spec, face))
     return f"{words.label_html(spec, face)} <small>{share}</small>"
 

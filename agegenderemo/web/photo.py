@@ -31,7 +31,11 @@ from agegenderemo.web.guard.picture_pool import PicturePool
 from agegenderemo.web.guard.pictures import Picture, read_faces, read_picture
 from agegenderemo.web.picture_input import PictureFile
 
-EXAMPLES = ("astronaut.jpg", "solvay-1927.jpg")
+EXAMPLES = ("astronaut.jpg", "grace-hopper.jpg", "solvay-1927.jpg")
+_ABOUT_EXAMPLES = (
+    "Eileen Collins, Grace Hopper, and the Solvay conference of 1927, in which the shipped network "
+    "takes Marie Curie for a man."
+)
 MAX_SHOWN_SIDE = 2400
 """Pixels of the longer side of the annotated picture: more would only load the browser."""
 
@@ -62,6 +66,7 @@ def photo_page(analyzer: Analyzer, store: Store) -> None:
                 elem_id="photo-examples",
                 api_visibility="private",
             )
+            gr.HTML(note(_ABOUT_EXAMPLES), apply_default_css=False)
         with gr.Column(scale=7, min_width=300):
             message = gr.HTML(note(_HINT, "hint"), elem_id="photo-message")
             annotated = gr.Image(
@@ -205,8 +210,8 @@ def _legend(face: Face) -> str:
     if not names:
         return ""
     return (
-        f" Four in five such faces have a true {words.listed(names)} in the range "
-        "below the guess; ± is its mean error."
+        f' "Probably" means: the true {words.listed(names)} of four in five such faces lies in '
+        "that range."
     )
 
 
@@ -252,7 +257,7 @@ def _count(photo: Photo) -> str:
     read = len(photo.faces)
     if photo.left:
         return f"The {read} largest of {read + photo.left} faces are read, the largest first."
-    return "1 face, the largest first." if read == 1 else f"{read} faces, the largest first."
+    return "1 face." if read == 1 else f"{read} faces, the largest first."
 
 
 def _endpoint(analyzer: Analyzer, store: Store) -> Callable[[str], dict[str, Any]]:
