@@ -39,9 +39,10 @@ _HEADER = """
 """
 
 
-def build_demo(analyzer: "Analyzer", store: "Store") -> "gr.Blocks":
+def build_demo(analyzer: "Analyzer", store: "Store", *, mcp: bool = False) -> "gr.Blocks":
     """The page around an analyzer, which all sessions share. Uploads and results lie in the store,
-    whose folder must be ``GRADIO_TEMP_DIR`` by now, and which removes them.
+    whose folder must be ``GRADIO_TEMP_DIR`` by now, and which removes them; ``mcp`` says whether
+    the server will speak the Model Context Protocol.
 
     Raises MissingExtraError where gradio or plotly is not installed.
     """
@@ -49,8 +50,9 @@ def build_demo(analyzer: "Analyzer", store: "Store") -> "gr.Blocks":
         import gradio as gr
 
     from agegenderemo.web.about import about_page
-    from agegenderemo.web.batch import batch_page
+    from agegenderemo.web.from_code import code_page
     from agegenderemo.web.live import live_page
+    from agegenderemo.web.many import many_page
     from agegenderemo.web.options import QUEUE_SIZE
     from agegenderemo.web.photo import photo_page
     from agegenderemo.web.privacy import privacy_html
@@ -67,10 +69,12 @@ def build_demo(analyzer: "Analyzer", store: "Store") -> "gr.Blocks":
             with gr.Tab("Photo", id="photo"):
                 photo_page(analyzer, store)
             with gr.Tab("Many", id="many"):
-                batch_page(analyzer, store)
+                many_page(analyzer, store)
             if find_spec("av"):
                 with gr.Tab("Video", id="video"):
                     video_page(analyzer, store)
+            with gr.Tab("Code", id="code"):
+                code_page(analyzer, mcp=mcp)
             with gr.Tab("About", id="about"):
                 about_page(analyzer, store.limits)
         gr.HTML(privacy_html(store.limits), apply_default_css=False, elem_id="privacy")

@@ -1,10 +1,9 @@
 """Photo: one picture, its faces as cards, a chart of the chosen face, and the public endpoint."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import gradio as gr
 
@@ -13,7 +12,6 @@ from agegenderemo.imaging.draw import annotate
 from agegenderemo.imaging.load import shrink
 from agegenderemo.inference.analyzer import Analyzer
 from agegenderemo.resources import resource_folder
-from agegenderemo.results import picture_record
 from agegenderemo.tasks import RegressionPrediction, TaskSpec
 from agegenderemo.types import Face
 from agegenderemo.web import assets, words
@@ -28,8 +26,8 @@ from agegenderemo.web.downloads import (
 )
 from agegenderemo.web.guard import Store, StoreError
 from agegenderemo.web.guard.picture_pool import PicturePool
-from agegenderemo.web.guard.pictures import Picture, read_faces, read_picture
 from agegenderemo.web.picture_input import PictureFile
+from agegenderemo.web.reading import Photo, read_photo
 
 EXAMPLES = ("astronaut.jpg", "grace-hopper.jpg", "solvay-1927.jpg")
 _ABOUT_EXAMPLES = (
@@ -139,26 +137,6 @@ def photo_page(analyzer: Analyzer, store: Store) -> None:
         concurrency_id="analyze",
         concurrency_limit=_AT_ONCE,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Photo:
-    """A picture that was read: the faces as they lie in what was decoded, its record in pixels of
-    the original, and how many more faces it has that were not read."""
-
-    picture: Picture
-    faces: list[Face]
-    record: dict[str, Any]
-    left: int
-
-
-def read_photo(analyzer: Analyzer, source: BinaryIO | bytes, name: str) -> Photo:
-    """Decode a stranger's picture and read its faces; raises ImageError."""
-    picture = read_picture(source, name)
-    faces, left, search = read_faces(analyzer, picture.image)
-    whole = [picture.to_full_size(face) for face in faces]
-    record = picture_record(name, picture.image, whole, search, analyzer.network)
-    return Photo(picture, faces, record | {"width": picture.width, "height": picture.height}, left)
 
 
 def _pool(store: Store) -> PicturePool:
