@@ -252,7 +252,8 @@ def count_items(paths: Sequence[str | Path], store: Store) -> int:
     for path in paths:
         try:
             with store.open(path) as file, zipfile.ZipFile(file) as archive:
-                total += sum(not one.is_dir() for one in archive.infolist())
+                members = archive.infolist()
+                total += sum(not (one.is_dir() or is_shadow(one.filename)) for one in members)
         except (*BAD_ZIP, struct.error, StoreError):
             total += 1
     return min(total, MAX_PICTURES)
