@@ -1,6 +1,7 @@
 """Files that are there whole or not at all, and what a safetensors file says of itself."""
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -60,6 +61,15 @@ class PartFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()  # a link stays one
+
+    @staticmethod
+    def unfinished(path: Path) -> list[Path]:
+        """What runs that were interrupted left beside a path, the oldest name first."""
+        path = path.resolve()
+        whole = path.with_name(fitting_name(path.name, ".part"))
+        numbered = path.parent.glob(f"{glob.escape(whole.name)}-*")
+        found = (one for one in numbered if one.name.removeprefix(f"{whole.name}-").isdecimal())
+        return [one for one in (whole, *sorted(found)) if one.is_file()]
 
     def __enter__(self) -> TextIO:
         try:

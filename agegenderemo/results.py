@@ -22,7 +22,7 @@ _NETWORK_MEANINGS = {
     "precision": "what its convolutions are computed in: float or int8",
     "weights_sha256": "SHA-256 of its weights",
 }
-_NETWORK = tuple(_NETWORK_MEANINGS)
+NETWORK_COLUMNS = tuple(_NETWORK_MEANINGS)
 
 
 def csv_fields(tasks: Sequence[TaskSpec]) -> tuple[str, ...]:
@@ -31,7 +31,7 @@ def csv_fields(tasks: Sequence[TaskSpec]) -> tuple[str, ...]:
         *_BEFORE,
         *(column for spec in tasks for column in csv_columns(spec)),
         *_AFTER,
-        *_NETWORK,
+        *NETWORK_COLUMNS,
     )
 
 
@@ -207,6 +207,25 @@ def json_schema(tasks: Sequence[TaskSpec]) -> dict[str, Any]:
         "description": "thorough where also turned, brightened and enlarged copies were searched",
         "enum": list(SEARCHES),
     }
+    given = {
+        "description": "what the command line was given",
+        "type": "object",
+        "properties": {
+            "bytes": {
+                "description": "size of the picture's file",
+                "type": "integer",
+                "minimum": 0,
+            },
+            "modified": {
+                "description": "when that was changed, in nanoseconds since 1970",
+                "type": "integer",
+            },
+            "search": {
+                "description": "the search that was asked for",
+                "enum": ["auto", "thorough", "plain"],
+            },
+        },
+    }
     read = {**file, "width": width, "height": height, "search": search, "faces": faces}
     failed = {**file, "error": {"description": "one sentence", "type": "string"}}
     return {
@@ -214,7 +233,7 @@ def json_schema(tasks: Sequence[TaskSpec]) -> dict[str, Any]:
         "oneOf": [
             {
                 "type": "object",
-                "properties": {**one, "network": network},
+                "properties": {**one, "network": network, "input": given},
                 "required": list(one),
             }
             for one in (read, failed)

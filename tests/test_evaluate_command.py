@@ -56,6 +56,18 @@ def calibrate(sets: Path, checkpoint: Path) -> int:
     return main(["calibrate", "--prepared", str(sets), "--checkpoint", str(checkpoint)])
 
 
+def test_weights_of_a_run_that_has_not_ended_are_named(
+    sets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "these weights are of epoch 2 of 6"
+    for epoch in (2, 6):
+        known = {"training_faces": {"faces": 416}, "epoch": epoch, "epochs": 6}
+        info = ModelInfo("tiny", TASKS, InputSpec(32), provenance=known)
+        write_checkpoint(tmp_path / "a.safetensors", create_model("tiny", TASKS), info)
+        assert evaluate(sets, tmp_path / "a.safetensors") == 0
+        assert (said in capsys.readouterr().out) == (epoch == 2)
+
+
 def test_a_weak_network_of_one_set_has_blanks(
     sets: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

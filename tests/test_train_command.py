@@ -19,6 +19,7 @@ from agegenderemo.cli.train import next_steps
 from agegenderemo.errors import AgeGenderEmoError
 from agegenderemo.training import chain, seeds
 from agegenderemo.training.console import epoch_line, seconds_left
+from agegenderemo.training.folder import only_run
 from agegenderemo.training.listing import listing
 from agegenderemo.training.ranges import SETTINGS
 from agegenderemo.training.recipes import RECIPES, Recipe, Step, get_recipe
@@ -94,6 +95,15 @@ def test_a_run_says_what_it_does_and_is_not_overwritten(
     assert status == 0
     assert "goes on after epoch 1 of 2" in said
     assert train("--out", out, "--overwrite", "--continue", "1")[0] == 2
+
+
+def test_two_runs_do_not_write_to_one_folder(
+    train: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    with only_run(tmp_path / "run"):
+        status, _, said = train("--out", str(tmp_path / "run"))
+    assert status == 2
+    assert f"Another process is training in {tmp_path}/run; wait for it, or choose" in said
 
 
 def test_experiments_do_not_meet(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,8 +190,8 @@ def test_a_line_an_epoch_says_what_was_kept_and_how_long_it_takes() -> None:
 @pytest.mark.slow
 def test_the_commands_that_a_run_ends_with_work(tmp_path: Path) -> None:
     sets = prepared_sets(tmp_path / "a folder", count=400)
-    (sets / "faces").rename(sets / "utkface")
-    config = changed(ONE_EPOCH, model="agegendernet", epoch_fractions={"utkface": 1.0})
+    (sets / "faces").rename(sets / "my own")
+    config = changed(ONE_EPOCH, model="agegendernet", epoch_fractions={"my own": 1.0})
     recipe = Recipe("one", "", (Step("one", config),))
     weights = chain.run(recipe, sets, tmp_path / "my run")
     lines = [line.strip() for line in next_steps(weights, sets).splitlines()[1:]]

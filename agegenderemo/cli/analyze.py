@@ -2,12 +2,13 @@
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from agegenderemo.cli import on_ray
 from agegenderemo.cli.common import (
     Arguments,
     Command,
@@ -15,13 +16,13 @@ from agegenderemo.cli.common import (
     add_precision,
     checkpoint_path,
 )
-
-Outcome = tuple[dict[str, Any], str]
-"""The record of a picture, and what failed in drawing it."""
+from agegenderemo.cli.resumed import Outcome, Written
+from agegenderemo.cli.resumed import check as check_resume
 
 _WORTH_A_PROCESS = 20
 
 if TYPE_CHECKING:
+    from agegenderemo.batch.parquet import ParquetParts
     from agegenderemo.cli.sources import Source
     from agegenderemo.detection import Search
     from agegenderemo.inference.analyzer import Analyzer
@@ -40,6 +41,18 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--csv", type=Path, metavar="FILE", help="one row a face; - is the screen")
     parser.add_argument("--annotated", type=Path, metavar="DIR", help="pictures with their faces")
     parser.add_argument(
+        "--parquet",
+        type=Path,
+        metavar="DIR",
+        help="one row a face, in files of some 10,000 rows; needs the extra 'batch'",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with a run that was interrupted: what --json FILE or --parquet DIR holds of "
+        "pictures that have not changed since is kept",
+    )
+    parser.add_argument(
         "--search",
         choices=("auto", "thorough", "plain"),
         default="auto",
@@ -52,41 +65,78 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="processes that read pictures; default: one a core, where there are enough pictures",
     )
+    parser.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="where pictures are read: by processes of this machine (the default), or on a Ray "
+        "cluster, into --parquet DIR; paths may then be URIs (s3://…, gs://…, hdfs://…)",
+    )
+    parser.add_argument(
+        "--address", metavar="HOST:PORT", help="of a Ray cluster; default: one on this machine"
+    )
     add_checkpoint(parser)
     add_precision(parser)
 
 
 def _run(args: Arguments) -> int:
-    from agegenderemo.cli.outputs import check_outputs, open_output
+    from agegenderemo.cli.outputs import check_outputs
     from agegenderemo.cli.sources import STDIN, collect
 
     if args.workers is not None and args.workers < 1:
         raise ValueError(f"--workers must be at least 1, not {args.workers}.")
-    sources = collect(args.paths, args.annotated)
+    if args.resume:
+        check_resume(args)
+    on_ray.check(args)
+    uris = [uri for path in args.paths if (uri := on_ray.uri_of(path))]
+    local = [path for path in args.paths if not on_ray.uri_of(path)]
+    sources = collect(local, args.annotated)
+    sources.found.extend(on_ray.collect_remote(uris))
     check_outputs(args, [*args.paths, *(one.path for one in sources.found), *_network(args)])
     if all(one.error for one in sources.found):
         raise ValueError(sources.found[0].error)
 
     from agegenderemo.inference.analyzer import Analyzer
-    from agegenderemo.results import CsvTable, JsonLines
 
     analyzer = Analyzer.from_checkpoint(args.checkpoint, precision=args.precision)
-    if not (args.json or args.csv or args.annotated):
+    if not (args.json or args.csv or args.annotated or args.parquet):
         args.json = STDIN
+    read = _Reader(analyzer, args.annotated, args.search)
+    run = on_ray.run if args.engine == "ray" else _run_here
+    bad = run(args, read, sources.found, analyzer)
+    if sources.left:
+        print(sources.left_text(), file=sys.stderr)
+    return int(bad > 0)
+
+
+def _run_here(
+    args: Arguments, read: "_Reader", found: "Sequence[Source]", analyzer: "Analyzer"
+) -> int:
+    """On this machine; how many pictures failed."""
+    from agegenderemo.cli.outputs import open_output
+    from agegenderemo.results import CsvTable, JsonLines
+
+    def results(some: "Sequence[Source]") -> Iterable[Outcome]:
+        return _results(read, some, args.workers)
+
     bad = 0
     with ExitStack() as stack:
+        rows = _parquet(args, analyzer, stack)
+        written = Written(args, analyzer.network, rows, stack) if args.resume else None
         lines = JsonLines(open_output(args.json, stack))
         table = CsvTable(open_output(args.csv, stack), analyzer.tasks)
-        read = _Reader(analyzer, args.annotated, args.search)
-        for record, problem in _with_progress(_results(read, sources.found, args.workers)):
+        outcomes = written.results(found, results) if written else results(found)
+        for record, problem in _with_progress(outcomes, len(found)):
             bad += "error" in record or bool(problem)
             if problem:
                 print(f"warning: {problem}", file=sys.stderr)
             lines.write(record)
             table.write(record)
-    if sources.left:
-        print(sources.left_text(), file=sys.stderr)
-    return int(bad > 0)
+            if rows:
+                rows.write(record)
+    if written:
+        written.remove_parts()
+    return bad
 
 
 def _network(args: Arguments) -> list[Path]:
@@ -112,32 +162,40 @@ class _Reader:
         """What a process of a pool calls for each source."""
         return self
 
+    def lost(self, source: "Source") -> Outcome:
+        """The outcome of a source that two processes died of."""
+        from agegenderemo.results import error_record
 
-def _results(
-    read: _Reader, sources: "list[Source]", workers: int | None
-) -> tuple[Iterable[Outcome], int]:
-    """What becomes of each source, in their order, and how many there are."""
+        text = "The process that read it was ended twice, as where there is too little memory."
+        known = source.known(self.search)
+        return error_record(source.name, text) | ({"input": known} if known else {}), ""
+
+
+def _parquet(args: Arguments, analyzer: "Analyzer", stack: ExitStack) -> "ParquetParts | None":
+    if not args.parquet:
+        return None
+    from agegenderemo.batch.parquet import ParquetParts
+
+    return stack.enter_context(ParquetParts(args.parquet, analyzer.tasks, resume=args.resume))
+
+
+def _results(read: _Reader, sources: "Sequence[Source]", workers: int | None) -> Iterable[Outcome]:
+    """What becomes of each source, in their order."""
     from agegenderemo.batch.pool import cores, map_ordered
     from agegenderemo.cli.sources import STDIN
-    from agegenderemo.results import error_record
 
     if workers is None:
         # A process takes as long to start as some twenty small pictures take to read.
         workers = min(cores(), len(sources) // _WORTH_A_PROCESS)
     # Standard input is this process's own.
     if workers < 2 or any(one.path == STDIN for one in sources):
-        return map(read, sources), len(sources)
+        return map(read, sources)
 
-    def lost(source: "Source") -> Outcome:
-        text = "The process that read it was ended twice, as where there is too little memory."
-        return error_record(str(source.path), text), ""
-
-    return map_ordered(read.start, sources, workers, lost), len(sources)
+    return map_ordered(read.start, sources, workers, read.lost)
 
 
-def _with_progress(results: tuple[Iterable[Outcome], int]) -> Iterable[Outcome]:
+def _with_progress(outcomes: Iterable[Outcome], count: int) -> Iterable[Outcome]:
     """The results, with a bar on a terminal where there are several."""
-    outcomes, count = results
     if count < 2:
         return outcomes  # importing the bar takes a tenth of the time of one photo
     from tqdm import tqdm
@@ -149,22 +207,28 @@ def _with_progress(results: tuple[Iterable[Outcome], int]) -> Iterable[Outcome]:
 def analyze_source(
     analyzer: "Analyzer", source: "Source", annotated: Path | None, search: "Search" = "auto"
 ) -> Outcome:
-    """The record of one picture, with an ``error`` whatever failed in reading it; and what failed
-    in drawing it, as a sentence, else an empty text."""
+    """The record of one picture, with an ``error`` whatever failed in reading it and what is known
+    of its file; and what failed in drawing it, as a sentence, else an empty text."""
+    known = source.known(search)
+    record, problem = _analyze_source(analyzer, source, annotated, search)
+    return (record | {"input": known} if known else record), problem
+
+
+def _analyze_source(
+    analyzer: "Analyzer", source: "Source", annotated: Path | None, search: "Search"
+) -> Outcome:
     from agegenderemo.cli.outputs import save_drawing
     from agegenderemo.cli.sources import STDIN
     from agegenderemo.errors import AgeGenderEmoError
     from agegenderemo.imaging.decode import read_picture
-    from agegenderemo.imaging.load import read_bytes, read_file
     from agegenderemo.results import error_record, picture_record, plain_name
 
-    name = str(source.path)
+    name = source.name
     if source.error:
         return error_record(name, source.error), ""
     try:
-        stdin = source.path == STDIN
-        data = read_file(sys.stdin.buffer) if stdin else read_bytes(source.path)
-        picture = read_picture(data, "standard input" if stdin else source.path.name)
+        shown = "standard input" if source.path == STDIN else source.path.name
+        picture = read_picture(source.read(), shown)
         found = analyzer.find(picture.image, search)
         faces = analyzer.read_faces(picture.image, found.detections)
         whole = [picture.to_full_size(face) for face in faces]

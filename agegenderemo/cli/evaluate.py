@@ -151,6 +151,9 @@ def _told(info: "ModelInfo", predictor: "Predicts", faces: Faces) -> Figures:
 
     prepared, rows, split = faces
     told: Figures = {}
+    epoch, epochs = (info.provenance.get(key) for key in ("epoch", "epochs"))
+    if epoch != epochs:
+        told["unfinished"] = [epoch, epochs]
     fitted = info.provenance.get("calibration_faces", {prepared.name: None})
     if info.calibration and split in ("val", "all") and prepared.name in fitted:
         told["calibrated_here"] = True

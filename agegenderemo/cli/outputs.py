@@ -33,12 +33,14 @@ def check_outputs(args: Arguments, inputs: Sequence[Path]) -> None:
             _refuse(option, path, "it is also an input; name another file")
         if not path.parent.is_dir():
             _refuse(option, path, f"No such file or directory: {path.parent}")
-    if args.annotated:
-        files["--annotated"] = args.annotated
-        if args.annotated.exists() and not args.annotated.is_dir():
-            _refuse("--annotated", args.annotated, "it is a file; name a folder")
-        if file_key(args.annotated) in keys:
-            _refuse("--annotated", args.annotated, "it is also an input; name another folder")
+    folders = {f"--{name}": path for name in ("annotated", "parquet")
+               if (path := getattr(args, name))}  # fmt: skip
+    for option, path in folders.items():
+        files[option] = path
+        if path.exists() and not path.is_dir():
+            _refuse(option, path, "it is a file; name a folder")
+        if file_key(path) in keys:
+            _refuse(option, path, "it is also an input; name another folder")
     seen: dict[object, str] = {}
     for option, path in files.items():
         for what in {_place(path), file_key(path) or _place(path)}:

@@ -2,11 +2,14 @@
 
 import os
 import stat
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from agegenderemo.batch.resume import input_of
 from agegenderemo.files import fitting_name
 from agegenderemo.imaging.formats import IMAGE_SUFFIXES, is_picture_name, is_shadow
 
@@ -28,6 +31,21 @@ class Source:
     path: Path
     relative: Path
     error: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What its record calls it."""
+        return str(self.path)
+
+    def read(self) -> bytes:
+        """The encoded picture; raises ImageError where it cannot be read."""
+        from agegenderemo.imaging.load import read_bytes, read_file
+
+        return read_file(sys.stdin.buffer) if self.path == STDIN else read_bytes(self.path)
+
+    def known(self, search: str) -> dict[str, Any]:
+        """By what it is known again, see `input_of`."""
+        return input_of(self.path, search)
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,7 +149,6 @@ def _say(text: str) -> None:
 def next_steps(weights: Path, prepared: Path) -> str:
     """Where the weights are, and the commands that lead from them to figures and a page."""
     from agegenderemo.data.dataset import PreparedSet
-    from agegenderemo.data.readers import READERS
     from agegenderemo.models.checkpoint import load_checkpoint
 
     command = "agegenderemo" if shutil.which("agegenderemo") else "python -m agegenderemo"
@@ -159,13 +158,12 @@ def next_steps(weights: Path, prepared: Path) -> str:
         f"  {command} calibrate --prepared {folder} --checkpoint {checkpoint}",
     ]
     for name in load_checkpoint(weights).info.recipe["epoch_fractions"]:
-        if name in READERS:
-            held = PreparedSet.open(prepared / name)
-            split = next((s for s in ("test", "val") if len(held.rows(s))), "train")
-            lines.append(
-                f"  {command} evaluate --data {name} --root {folder} --split {split} "
-                f"--checkpoint {checkpoint}"
-            )
+        held = PreparedSet.open(prepared / name)
+        split = next((s for s in ("test", "val") if len(held.rows(s))), "train")
+        lines.append(
+            f"  {command} evaluate --data {shlex.quote(name)} --root {folder} --split {split} "
+            f"--checkpoint {checkpoint}"
+        )
     return "\n".join([*lines, f"  python app.py --checkpoint {checkpoint}"])
 
 

@@ -101,8 +101,11 @@ class PreparedSet:
             thumbnail = np.load(hashes, mode) if hashes.exists() else None
             return cls(folder.name, samples, tasks, crops, source, digest, template, thumbnail)
         except (OSError, EOFError, LookupError, TypeError, ValueError, AttributeError) as error:
+            others = sorted(one.parent.name for one in folder.parent.glob("*/samples.jsonl"))
+            there = [name for name in others if name != folder.name]
+            known = f"; {folder.parent} holds {', '.join(there)}" if there else ""
             raise DatasetError(
-                f"{folder} holds no prepared set; run 'agegenderemo prepare' first."
+                f"{folder} holds no prepared set{known}; run 'agegenderemo prepare' first."
             ) from error
 
     def rows(self, split: Split | Literal["all"], *, copies: bool = False) -> NDArray[np.int64]:

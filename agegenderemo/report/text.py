@@ -27,6 +27,12 @@ def print_text(figures: Mapping[str, Any]) -> str:
     lines += (f"  {key:28} {text}" for key, text in _figures(report, report.tasks).items())
     if any("sd" in own for own in report.tasks.values()):
         lines.append("  sd is the standard deviation of absolute errors: how far they lie apart")
+    if "unfinished" in report.figures:
+        epoch, epochs = report.figures["unfinished"]
+        lines.append(
+            f"  these weights are of epoch {epoch} of {epochs}: their run has not ended, or kept "
+            "its best epoch"
+        )
     if report.figures.get("calibrated_here"):
         lines.append(
             "  the calibration was fitted on these faces: coverage, selective accuracy and "

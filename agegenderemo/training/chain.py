@@ -2,6 +2,7 @@
 stopped goes on where it was, and one that was run otherwise is refused."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from agegenderemo.resources import default_checkpoint
 from agegenderemo.training.console import Say, quiet
 from agegenderemo.training.distributed import DistributedContext
 from agegenderemo.training.fit import Watch, fit
-from agegenderemo.training.folder import STATE, WEIGHTS, clear, is_finished, recorded
+from agegenderemo.training.folder import STATE, WEIGHTS, clear, is_finished, only_run, recorded
 from agegenderemo.training.recipes import FACE_DESCRIPTOR, SHIPPED_NETWORK, Recipe, Step
 from agegenderemo.training.settings import open_sets, run_settings, settings_digest
 from agegenderemo.training.start import check_model
@@ -64,8 +65,9 @@ def run(
     shows what is going on.
 
     Raises CheckpointError for a step that was trained with other settings, data, first weights or
-    teachers or by another number of processes, and where the public network is wanted and not
-    given; AgeGenderEmoError for a file that the recipe has no use for, and an unknown network.
+    teachers or by another number of processes, where the public network is wanted and not given,
+    and while another process trains in ``out``; AgeGenderEmoError for a file that the recipe has no
+    use for, and an unknown network.
     """
     for step in recipe.steps:
         check_model(step.config)
@@ -87,23 +89,25 @@ def run(
     files: dict[str, Path] = {SHIPPED_NETWORK: default_checkpoint()}
     if face_descriptor is not None:
         files[FACE_DESCRIPTOR] = face_descriptor
-    if again.overwrite and context.is_main:
-        for folder in folders.values():
-            clear(folder)
-    context.barrier()
-    for index, step in enumerate(recipe.steps):
-        begin_with = [files[name] for name in step.begin_with]
-        if weights is not None and index == 0:
-            begin_with = [weights]
-        own_say = say if context.is_main else quiet
-        if len(recipe.steps) > 1:
-            own_say(f"Step {index + 1} of {len(recipe.steps)}: {step.name}")
-        run_step = _StepRun(
-            recipe, step, prepared, folders[step.name], begin_with,
-            [files[name] for name in step.teachers], context, own_say,
-        )  # fmt: skip
-        last = index == len(recipe.steps) - 1
-        files[step.name] = run_step.path(again.more if last else 0, watch)
+    # Whoever writes is alone; the other processes wait for the first one.
+    with only_run(out) if context.is_main else nullcontext():
+        if again.overwrite and context.is_main:
+            for folder in folders.values():
+                clear(folder)
+        context.barrier()
+        for index, step in enumerate(recipe.steps):
+            begin_with = [files[name] for name in step.begin_with]
+            if weights is not None and index == 0:
+                begin_with = [weights]
+            own_say = say if context.is_main else quiet
+            if len(recipe.steps) > 1:
+                own_say(f"Step {index + 1} of {len(recipe.steps)}: {step.name}")
+            run_step = _StepRun(
+                recipe, step, prepared, folders[step.name], begin_with,
+                [files[name] for name in step.teachers], context, own_say,
+            )  # fmt: skip
+            last = index == len(recipe.steps) - 1
+            files[step.name] = run_step.path(again.more if last else 0, watch)
     return files[recipe.steps[-1].name]
 
 

@@ -5,9 +5,12 @@ import io
 import json
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from agegenderemo.errors import CheckpointError
 from agegenderemo.files import write_atomically
@@ -19,7 +22,23 @@ HISTORY = "history.csv"
 CONFIG = "config.json"
 FINISHED = "finished.json"
 
+_LOCK = "run.lock"
+
 _ALL = (WEIGHTS, "model.onnx", STATE, FINISHED, CONFIG, HISTORY, "history.html", "history.png")
+
+
+@contextmanager
+def only_run(out: Path) -> Iterator[None]:
+    """While a run writes to its folder; raises CheckpointError where another one does."""
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(out / _LOCK, blocking=False):
+            yield
+    except Timeout:
+        raise CheckpointError(
+            f"Another process is training in {out}; wait for it, or choose another folder by --out."
+        ) from None
+
 
 History = list[dict[str, Any]]
 """A line an epoch, oldest first: the columns of ``history.csv``."""
