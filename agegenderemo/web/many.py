@@ -119,9 +119,9 @@ class _Run:
 
     def __enter__(self) -> "_Run":
         self._lines = self._store.create(self.path)
+        self._write({"total": self.total})
         self._zip_file = self._store.create(self._pictures)
         self._zip = zipfile.ZipFile(self._zip_file, "w")
-        self._write({"total": self.total})
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -131,8 +131,9 @@ class _Run:
             if kind is None or issubclass(kind, GeneratorExit):
                 self._finish(cancelled=kind is not None)
         finally:
-            self._lines.close()
-            self._zip_file.close()
+            for file in (self._zip, self._lines, self._zip_file):
+                with suppress(OSError):  # a full disk was told already
+                    file.close()
 
     def add(self, outcome: Outcome) -> None:
         """Write a line for a picture, and keep what the downloads need."""
