@@ -45,6 +45,9 @@ needs_browser = [
 ]
 """The marks of a file of such tests."""
 
+GRADIOS_OWN = ("nested-interactive",)
+"""Rules of axe that gradio's markup violates: a button to choose more files holds their input."""
+
 OpenPage = Callable[..., "Page"]
 
 
@@ -145,6 +148,19 @@ def frames(page: "Page") -> int:
 def fits(page: "Page") -> bool:
     """Whether the page is no wider than the window."""
     return bool(page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))
+
+
+def axe_violations(page: "Page") -> list[str]:
+    """What axe-core finds on what is shown, less what is gradio's own."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{one['id']}: {node['html']}"
+        for one in found
+        if one["id"] not in GRADIOS_OWN
+        for node in one["nodes"]
+    ]
 
 
 def download(page: "Page", button: str, folder: Path) -> Path:

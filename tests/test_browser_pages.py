@@ -9,7 +9,7 @@ from shutil import copy, which
 import httpx
 import pytest
 from browser import ROOT, App
-from pages import ASTRONAUT, OpenPage, fits, needs_browser, open_tab
+from pages import ASTRONAUT, OpenPage, axe_violations, fits, needs_browser, open_tab
 
 from agegenderemo import Analyzer, json_schema
 from agegenderemo.web.from_code import fields
@@ -100,8 +100,9 @@ def place(tmp_path: Path) -> Path:
 def test_every_line_of_code_works_as_it_is_printed(
     browser: "Browser", open_page: OpenPage, analyzer: Analyzer, place: Path
 ) -> None:
-    page = open_page(browser, 390)
+    page = open_page(browser, 390, "dark")
     open_tab(page, "Code")
+    assert axe_violations(page) == []
     printed = {
         str(one.get_attribute("data-code")): one.inner_text()
         for one in page.locator("#code-page pre").all()
@@ -137,6 +138,7 @@ def test_every_field_of_an_answer_is_documented(
 ) -> None:
     page = open_page(browser)
     open_tab(page, "Code")
+    assert axe_violations(page) == []
     rows = page.locator("#code-page table tbody tr")
     shown = [tuple(row.locator("th, td").all_inner_texts()) for row in rows.all()]
     assert shown == list(fields(json_schema(analyzer.tasks)))

@@ -62,6 +62,7 @@ def many_page(analyzer: Analyzer, store: Store) -> None:
         concurrency_id="batch",
         concurrency_limit=2,  # so that one address, which has one, never holds it
         show_progress="hidden",
+        trigger_mode="multiple",  # a click is not lost while a run is being cancelled
     )
     cancel.click(None, cancels=[started], api_visibility="private")
     # Results belong to the files that are chosen. No server is asked: nothing old is ever shown.

@@ -67,9 +67,10 @@ def _turn(pixels: int) -> Iterator[None]:
     if pixels <= LARGE_PIXELS:
         yield
         return
-    # The lock of a file, for the processes of a batch read pictures too.
-    path = base_folder(Path(tempfile.gettempdir())) / "large"
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    # The lock of a folder, for the processes of a batch read pictures too.
+    folder = base_folder(Path(tempfile.gettempdir())) / "large"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         _acquire(lock, time.monotonic() + WAIT_SECONDS)
         yield

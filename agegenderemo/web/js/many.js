@@ -113,7 +113,7 @@ function drawTallies() {
       const count_ = make("span", { className: "tally-count", textContent: count });
       return make("li", {}, make("span", { textContent: name }), track, count_);
     });
-    return make("section", {}, make("h3", { textContent: title }), make("ul", {}, ...bars));
+    return make("section", {}, make("h2", { textContent: title }), make("ul", {}, ...bars));
   });
   find("tallies").replaceChildren(...made);
 }
@@ -207,8 +207,8 @@ const place = document.querySelector("#batch-run");
 let last = "";
 new MutationObserver(() => {
   const { path, chosen, nothing } = place.querySelector("span")?.dataset ?? {};
-  const now = path ?? chosen ?? nothing ?? "";
-  if (now === last) return;
+  const now = path ?? chosen ?? nothing;
+  if (!now || now === last) return; // gradio empties the place where a run is cancelled
   last = now;
   if (path) return show(path);
   forget(); // what was shown belongs to other files
