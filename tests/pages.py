@@ -71,7 +71,7 @@ def serving(analyzer: Analyzer, store: Store) -> Iterator[str]:
 
 def run_many(analyzer: Analyzer, store: Store, paths: Sequence[str]) -> list[dict[str, Any]]:
     """The lines of the file that the Many page makes of some uploaded files."""
-    first, *_ = many.batch_runner(analyzer, store)(list(paths))
+    first, *_ = many.batch_runner(analyzer, store, many.Runs())(list(paths))
     return run_lines(first)
 
 

@@ -39,10 +39,9 @@ _HEADER = """
 """
 
 
-def build_demo(analyzer: "Analyzer", store: "Store", *, mcp: bool = False) -> "gr.Blocks":
+def build_demo(analyzer: "Analyzer", store: "Store") -> "gr.Blocks":
     """The page around an analyzer, which all sessions share. Uploads and results lie in the store,
-    whose folder must be ``GRADIO_TEMP_DIR`` by now, and which removes them; ``mcp`` says whether
-    the server will speak the Model Context Protocol.
+    whose folder must be ``GRADIO_TEMP_DIR`` by now, and which removes them.
 
     Raises MissingExtraError where gradio or plotly is not installed.
     """
@@ -74,7 +73,7 @@ def build_demo(analyzer: "Analyzer", store: "Store", *, mcp: bool = False) -> "g
                 with gr.Tab("Video", id="video"):
                     video_page(analyzer, store)
             with gr.Tab("Code", id="code"):
-                code_page(analyzer, mcp=mcp)
+                code_page(analyzer)
             with gr.Tab("About", id="about"):
                 about_page(analyzer, store.limits)
         gr.HTML(privacy_html(store.limits), apply_default_css=False, elem_id="privacy")

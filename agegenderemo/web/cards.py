@@ -1,4 +1,4 @@
-"""HTML pieces that the Photo and Many photos pages share: face cards, tables and notes."""
+"""HTML pieces that the Photo and Many pages share: face cards, tables and notes."""
 
 import base64
 import io

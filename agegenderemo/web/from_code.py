@@ -1,6 +1,5 @@
 """Use from code: lines that work as they are printed, and what the fields of the answer mean."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -45,8 +44,6 @@ event=$(curl -s -H 'Content-Type: application/json' -d "$data" $server/call/anal
 curl -s $server/call/analyze/$event
 """
 
-MCP = json.dumps({"mcpServers": {"faces": {"url": f"{ADDRESS}gradio_api/mcp/"}}}, indent=2) + "\n"
-
 _TYPES = {
     "number": "number",
     "integer": "whole number",
@@ -58,17 +55,17 @@ _TYPES = {
 }
 
 
-def code_page(analyzer: Analyzer, *, mcp: bool) -> None:
-    """Lay out the Code tab; ``mcp`` says whether the server has that."""
+def code_page(analyzer: Analyzer) -> None:
+    """Lay out the Code tab."""
     gr.HTML(
-        code_html(analyzer.tasks, mcp=mcp),
+        code_html(analyzer.tasks),
         js_on_load=assets.script("code"),
         apply_default_css=False,
         elem_id="code-page",
     )
 
 
-def code_html(tasks: Sequence[TaskSpec], *, mcp: bool) -> str:
+def code_html(tasks: Sequence[TaskSpec]) -> str:
     """The text of the page."""
     return f"""
 <article class="about">
@@ -94,28 +91,12 @@ upload returns is a secret of 128 random bits: who has it may fetch the picture 
 deleted.</p>
 {_lines("curl", CURL)}
 
-<h2>From an assistant, by MCP</h2>
-{_mcp(mcp)}
-
 <h2>The answer, field by field</h2>
 <p>JSON, of one shape everywhere. A picture that cannot be read has an <code>error</code> in place
 of its faces; this server says such a sentence instead of an answer.</p>
 {_fields_table(json_schema(tasks))}
 </article>
 """
-
-
-def _mcp(on: bool) -> str:
-    if not on:
-        return (
-            "<p>This server does not offer the Model Context Protocol. It is off unless it is "
-            "asked for, by <code>python app.py --mcp</code> after "
-            "<code>pip install 'gradio[mcp]'</code>.</p>"
-        )
-    text = (
-        "<p>What a client of the Model Context Protocol is told; its one tool reads a picture.</p>"
-    )
-    return text + _lines("mcp", MCP)
 
 
 def _lines(name: str, code: str) -> str:

@@ -6,11 +6,12 @@ the same results, until the file is deleted as all others are.
 """
 
 import json
+import threading
 import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -43,19 +44,23 @@ def many_page(analyzer: Analyzer, store: Store) -> None:
         height=180,
         elem_id="batch-input",
     )
-    with gr.Row(elem_classes="downloads"):
-        start = gr.Button("Analyze", variant="primary", elem_id="batch-start", size="md")
-        cancel = gr.Button("Cancel", elem_id="batch-cancel", size="md")
+    start = gr.Button("Analyze", variant="primary", elem_id="batch-start", elem_classes="narrow")
     # What the script below reads: the path of the run's file.
     run = gr.HTML(elem_id="batch-run", apply_default_css=False)
+    runs = Runs()
+
+    def cancel_run(path: object) -> bool:  # gradio writes on it, which a method does not allow
+        return runs.cancel(path)
+
     gr.HTML(
         html_template=many_html(analyzer.tasks),
         js_on_load=assets.script("tally", "many"),
+        server_functions=[cancel_run],
         apply_default_css=False,
         elem_id="batch-board",
     )
-    started = start.click(
-        batch_runner(analyzer, store),
+    start.click(
+        batch_runner(analyzer, store, runs),
         files,
         run,
         api_visibility="private",
@@ -64,9 +69,8 @@ def many_page(analyzer: Analyzer, store: Store) -> None:
         show_progress="hidden",
         trigger_mode="multiple",  # a click is not lost while a run is being cancelled
     )
-    cancel.click(None, cancels=[started], api_visibility="private")
     # Results belong to the files that are chosen. No server is asked: nothing old is ever shown.
-    files.change(None, None, run, js=_CHOSEN, cancels=[started], api_visibility="private")
+    files.change(None, None, run, js=_CHOSEN, api_visibility="private")
 
 
 def many_html(tasks: Sequence[TaskSpec]) -> str:
@@ -78,7 +82,32 @@ def many_html(tasks: Sequence[TaskSpec]) -> str:
     return html
 
 
-def batch_runner(analyzer: Analyzer, store: Store) -> Callable[[list[str] | None], Iterator[Any]]:
+class Runs:
+    """The runs that are under way, by the paths of their files, which nobody guesses."""
+
+    def __init__(self) -> None:
+        self._cancelled: dict[str, threading.Event] = {}
+
+    @contextmanager
+    def under_way(self, path: Path) -> Iterator[threading.Event]:
+        """An event that is set when this run is cancelled."""
+        self._cancelled[str(path)] = threading.Event()
+        try:
+            yield self._cancelled[str(path)]
+        finally:
+            del self._cancelled[str(path)]
+
+    def cancel(self, path: object) -> bool:
+        """Whether there was such a run, which ends after the picture that it is at."""
+        event = self._cancelled.get(path) if isinstance(path, str) else None
+        if event is not None:
+            event.set()
+        return event is not None
+
+
+def batch_runner(
+    analyzer: Analyzer, store: Store, runs: Runs
+) -> Callable[[list[str] | None], Iterator[Any]]:
     """The function behind the button: it says where the run's file is, and then reads."""
     pool = PicturePool(1, store.limits.picture_seconds, nice=5)
 
@@ -91,11 +120,14 @@ def batch_runner(analyzer: Analyzer, store: Store) -> Callable[[list[str] | None
             items = read_items(paths, store, run.shadows)
             outcomes = read_all(analyzer, items, run.total, store.limits, pool)
             # Cancelled, or its page is gone: what was read is a result too.
-            with suppress(GeneratorExit), run, closing(outcomes):
+            with suppress(GeneratorExit), run, closing(outcomes), runs.under_way(run.path) as end:
                 yield f'<span hidden data-path="{escape(str(run.path))}"></span>'
                 for outcome in outcomes:
                     run.add(outcome)
                     yield gr.skip()
+                    if end.is_set():
+                        run.cancelled = True
+                        break
 
     return run_batch
 
@@ -117,6 +149,7 @@ class _Run:
         self._results: list[dict[str, Any]] = []
         self._left: Counter[str] = Counter()
         self.shadows: Counter[str] = Counter()
+        self.cancelled = False
 
     def __enter__(self) -> "_Run":
         self._lines = self._store.create(self.path)
@@ -130,7 +163,8 @@ class _Run:
         leaves nothing."""
         try:
             if kind is None or issubclass(kind, GeneratorExit):
-                self._finish(cancelled=kind is not None)
+                self.cancelled |= kind is not None
+                self._finish()
         finally:
             for file in (self._zip, self._lines, self._zip_file):
                 with suppress(OSError):  # a full disk was told already
@@ -160,7 +194,7 @@ class _Run:
         ]
         self._write({"file": record["file"], "crops": outcome.crops, "faces": faces})
 
-    def _finish(self, *, cancelled: bool) -> None:
+    def _finish(self) -> None:
         self._zip.close()
         self._zip_file.flush()
         json_path, csv_path = self._new_path("faces.json"), self._new_path("faces.csv")
@@ -170,7 +204,7 @@ class _Run:
             "pictures": str(self._pictures),
         }
         text = summary(self._results, self._left, self.shadows)
-        if cancelled:
+        if self.cancelled:
             text = f"Cancelled. {text}"
         self._write({"end": True, "message": text, "downloads": downloads})
 

@@ -5,7 +5,9 @@ import io
 import json
 import math
 import random
+import re
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 
 import gradio as gr
 import pytest
-from pages import ASTRONAUT, SOLVAY, run_many
+from pages import ASTRONAUT, SOLVAY, run_lines, run_many
 
 from agegenderemo import Analyzer
 from agegenderemo.errors import CheckpointError
@@ -99,6 +101,41 @@ def test_a_picture_that_takes_too_long_is_a_sentence_and_the_next_one_is_read(
     for thread in threading.enumerate():  # a test that ends must not end the process under them
         if thread.name == "picture":
             thread.join(30)
+
+
+def test_a_run_is_ended_only_by_whom_knows_its_path(analyzer: Analyzer, tmp_path: Path) -> None:
+    runs = many.Runs()
+    with closing(Store(parent=tmp_path)) as store:
+        sent = [str(store.keep(ASTRONAUT)) for _ in range(3)]
+        run = many.batch_runner(analyzer, store, runs)(sent)
+        told = next(run)
+        (path,) = re.findall(r'data-path="([^"]+)"', told)
+        odd: tuple[Any, ...] = (None, 1, [path], {"a": path}, path[:-1], path + " ", "", "/" * 9999)
+        assert not any(runs.cancel(one) for one in odd)
+        next(run)
+        assert runs.cancel(path)
+        assert list(run) == []
+        lines = run_lines(told)
+        assert [sorted(line) for line in lines[1:-1]] == [["crops", "faces", "file"]]
+        assert lines[-1]["message"] == "Cancelled. 1 picture read, 1 face."
+        assert not runs.cancel(path)  # it is over
+
+
+def test_a_run_whose_page_is_gone_keeps_what_was_read_until_the_sweep(
+    analyzer: Analyzer, tmp_path: Path
+) -> None:
+    with closing(Store(parent=tmp_path)) as store:
+        sent = [str(store.keep(ASTRONAUT)) for _ in range(3)]
+        kept = _files(store)
+        run = many.batch_runner(analyzer, store, many.Runs())(sent)
+        told = next(run)
+        next(run)
+        run.close()  # type: ignore[attr-defined]
+        end = run_lines(told)[-1]
+        assert end["message"].startswith("Cancelled. 1 picture read")
+        assert len(json.loads(Path(end["downloads"]["JSON"]).read_text("utf-8"))) == 1
+        store.sweep(time.time() + store.limits.promise_seconds)
+        assert _files(store) == kept  # the examples stay, nothing of the run does
 
 
 # ------------------------------------------------------------------ a damaged card

@@ -7,6 +7,7 @@ const MOST_ROWS = 2000; // that the page shows; the downloads have all
 
 const board = element.querySelector(".many");
 const { tasks } = JSON.parse(decodeURIComponent(board.dataset.tasks));
+const cancel = element.querySelector("#batch-cancel");
 const find = (name) => element.querySelector("#many-" + name);
 const make = (tag, properties = {}, ...children) => {
   const made = Object.assign(document.createElement(tag), properties);
@@ -28,6 +29,7 @@ function setState(state) {
   board.dataset.state = state;
   document.body.dataset.batch = state;
   find("progress").hidden = state !== "running";
+  cancel.hidden = state !== "running";
 }
 
 // ---------------------------------------------------------------- rows
@@ -182,6 +184,7 @@ async function look(of) {
 
 function forget() {
   clearTimeout(run?.timer);
+  if (run && !run.ended) stop(run.path);
   run = null;
   sessionStorage.removeItem(KEY);
   find("table").tBodies[0].replaceChildren();
@@ -201,7 +204,18 @@ function show(path) {
   look(run);
 }
 
+// The server ends a run after the picture that it is at; where it is too busy to listen, ask again.
+async function stop(path) {
+  const answer = await server.cancel_run(path).catch(() => ({ busy: true }));
+  if (answer?.busy) setTimeout(stop, LOOK, path);
+}
+
 // ---------------------------------------------------------------- what happens
+
+cancel.addEventListener("click", () => {
+  cancel.hidden = true;
+  stop(run.path);
+});
 
 const place = document.querySelector("#batch-run");
 let last = "";
