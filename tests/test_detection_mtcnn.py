@@ -18,10 +18,12 @@ from agegenderemo.detection import MtcnnDetector
 from agegenderemo.detection.mtcnn import _cut
 from agegenderemo.detection.nms import nms_min
 from agegenderemo.errors import AgeGenderEmoError, CheckpointError
+from agegenderemo.export.mtcnn import write_mtcnn
 from agegenderemo.imaging.geometry import align, iou
 from agegenderemo.imaging.load import load_image
 from agegenderemo.imaging.resize import area_resize, summed_area
 from agegenderemo.resources import resource_folder
+from agegenderemo.runtime import Session
 from agegenderemo.types import RGBImage
 
 GRAPHS = ("mtcnn-pnet.onnx", "mtcnn-rnet.onnx", "mtcnn-onet.onnx")
@@ -113,6 +115,21 @@ def test_the_shipped_graphs_are_the_libraries_weights(tmp_path: Path) -> None:
     for path in written:
         shipped = resource_folder("checkpoints") / path.name
         assert path.read_bytes() == shipped.read_bytes()
+
+
+@pytest.mark.parametrize("shape", [(2, 24, 24), (1, 37, 61)])
+def test_pooling_before_the_activation_changes_no_bit(
+    shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("agegenderemo.export.mtcnn.POOLED_FIRST", ())
+    write_mtcnn(tmp_path)
+    noise = np.random.default_rng(0).normal(0, 1, (shape[0], 3, *shape[1:])).astype(np.float32)
+    for name in ("pnet", "rnet") if shape[1] == 24 else ("pnet",):
+        plain = (tmp_path / f"mtcnn-{name}.onnx").read_bytes()
+        quick = (resource_folder("checkpoints") / f"mtcnn-{name}.onnx").read_bytes()
+        assert plain != quick
+        for a, b in zip(Session(plain).run(noise), Session(quick).run(noise), strict=True):
+            assert np.array_equal(a, b)
 
 
 def test_a_box_outside_the_picture_shifts_no_row() -> None:

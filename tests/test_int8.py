@@ -269,3 +269,12 @@ def test_too_few_crops_are_told(original: Path, tmp_path: Path) -> None:
             "",
         )
     assert main(["export", "--int8", "--checkpoint", str(original)]) == 2
+
+
+@pytest.mark.parametrize("command", ["analyze", "video", "camera", "demo", "evaluate"])
+def test_every_command_that_answers_takes_a_precision(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert "--precision {float,int8}" in capsys.readouterr().out

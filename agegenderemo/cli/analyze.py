@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agegenderemo.cli import on_ray
 from agegenderemo.cli.common import (
     Arguments,
     Command,
@@ -16,13 +15,12 @@ from agegenderemo.cli.common import (
     add_precision,
     checkpoint_path,
 )
-from agegenderemo.cli.resumed import Outcome, Written
-from agegenderemo.cli.resumed import check as check_resume
 
 _WORTH_A_PROCESS = 20
 
 if TYPE_CHECKING:
     from agegenderemo.batch.parquet import ParquetParts
+    from agegenderemo.cli.resumed import Outcome
     from agegenderemo.cli.sources import Source
     from agegenderemo.detection import Search
     from agegenderemo.inference.analyzer import Analyzer
@@ -80,13 +78,14 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: Arguments) -> int:
+    from agegenderemo.cli import on_ray, resumed
     from agegenderemo.cli.outputs import check_outputs
     from agegenderemo.cli.sources import STDIN, collect
 
     if args.workers is not None and args.workers < 1:
         raise ValueError(f"--workers must be at least 1, not {args.workers}.")
     if args.resume:
-        check_resume(args)
+        resumed.check(args)
     on_ray.check(args)
     uris = [uri for path in args.paths if (uri := on_ray.uri_of(path))]
     local = [path for path in args.paths if not on_ray.uri_of(path)]
@@ -114,9 +113,10 @@ def _run_here(
 ) -> int:
     """On this machine; how many pictures failed."""
     from agegenderemo.cli.outputs import open_output
+    from agegenderemo.cli.resumed import Written
     from agegenderemo.results import CsvTable, JsonLines
 
-    def results(some: "Sequence[Source]") -> Iterable[Outcome]:
+    def results(some: "Sequence[Source]") -> "Iterable[Outcome]":
         return _results(read, some, args.workers)
 
     bad = 0
@@ -155,14 +155,14 @@ class _Reader:
     annotated: Path | None
     search: "Search"
 
-    def __call__(self, source: "Source") -> Outcome:
+    def __call__(self, source: "Source") -> "Outcome":
         return analyze_source(self.analyzer, source, self.annotated, self.search)
 
     def start(self) -> "_Reader":
         """What a process of a pool calls for each source."""
         return self
 
-    def lost(self, source: "Source") -> Outcome:
+    def lost(self, source: "Source") -> "Outcome":
         """The outcome of a source that two processes died of."""
         from agegenderemo.results import error_record
 
@@ -179,7 +179,9 @@ def _parquet(args: Arguments, analyzer: "Analyzer", stack: ExitStack) -> "Parque
     return stack.enter_context(ParquetParts(args.parquet, analyzer.tasks, resume=args.resume))
 
 
-def _results(read: _Reader, sources: "Sequence[Source]", workers: int | None) -> Iterable[Outcome]:
+def _results(
+    read: _Reader, sources: "Sequence[Source]", workers: int | None
+) -> "Iterable[Outcome]":
     """What becomes of each source, in their order."""
     from agegenderemo.batch.pool import cores, map_ordered
     from agegenderemo.cli.sources import STDIN
@@ -194,7 +196,7 @@ def _results(read: _Reader, sources: "Sequence[Source]", workers: int | None) ->
     return map_ordered(read.start, sources, workers, read.lost)
 
 
-def _with_progress(outcomes: Iterable[Outcome], count: int) -> Iterable[Outcome]:
+def _with_progress(outcomes: "Iterable[Outcome]", count: int) -> "Iterable[Outcome]":
     """The results, with a bar on a terminal where there are several."""
     if count < 2:
         return outcomes  # importing the bar takes a tenth of the time of one photo
@@ -206,7 +208,7 @@ def _with_progress(outcomes: Iterable[Outcome], count: int) -> Iterable[Outcome]
 
 def analyze_source(
     analyzer: "Analyzer", source: "Source", annotated: Path | None, search: "Search" = "auto"
-) -> Outcome:
+) -> "Outcome":
     """The record of one picture, with an ``error`` whatever failed in reading it and what is known
     of its file; and what failed in drawing it, as a sentence, else an empty text."""
     known = source.known(search)
@@ -216,7 +218,7 @@ def analyze_source(
 
 def _analyze_source(
     analyzer: "Analyzer", source: "Source", annotated: Path | None, search: "Search"
-) -> Outcome:
+) -> "Outcome":
     from agegenderemo.cli.outputs import save_drawing
     from agegenderemo.cli.sources import STDIN
     from agegenderemo.errors import AgeGenderEmoError

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from agegenderemo.cli.common import Arguments, Command, add_checkpoint
+from agegenderemo.cli.common import Arguments, Command, add_checkpoint, add_precision
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +18,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a camera, as /dev/video0 or its number, or a film or pipe",
     )
     add_checkpoint(parser)
+    add_precision(parser)
 
 
 def _run(args: Arguments) -> int:
@@ -33,7 +34,7 @@ def _run(args: Arguments) -> int:
     path = Path(args.source)
     if not device and not path.exists():
         raise AgeGenderEmoError(f"There is neither a camera nor a film at {args.source}.")
-    analyzer = Analyzer.from_checkpoint(args.checkpoint)
+    analyzer = Analyzer.from_checkpoint(args.checkpoint, precision=args.precision)
     if device:
         with closing(Camera(args.source)) as camera:
             _print(read_live(analyzer, camera))

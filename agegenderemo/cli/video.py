@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from agegenderemo.cli.common import Arguments, Command, add_checkpoint
+from agegenderemo.cli.common import Arguments, Command, add_checkpoint, add_precision
 
 if TYPE_CHECKING:
     from agegenderemo.inference.analyzer import Analyzer
@@ -38,6 +38,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="read, and annotate, a frame only so often; default: every frame",
     )
     add_checkpoint(parser)
+    add_precision(parser)
 
 
 def _run(args: Arguments) -> int:
@@ -48,7 +49,7 @@ def _run(args: Arguments) -> int:
     from agegenderemo.video.outputs import whole_file
     from agegenderemo.video.records import film_fields
 
-    analyzer = Analyzer.from_checkpoint(args.checkpoint)
+    analyzer = Analyzer.from_checkpoint(args.checkpoint, precision=args.precision)
     bad, interrupted = 0, False
     with ExitStack() as stack:
         lines = _json_stream(args, stack)
