@@ -69,8 +69,7 @@ def code_html(tasks: Sequence[TaskSpec]) -> str:
     """The text of the page."""
     return f"""
 <article class="about">
-<p class="lead">Everything on these pages can be had by a program, on your own machine or from this
-server.</p>
+<p class="lead">Your own program can have pictures read too: on your machine, or by this server.</p>
 
 <h2>In Python, on your machine</h2>
 <p>After <code>pip install .</code> in the folder of the source. No server is asked.</p>
