@@ -101,11 +101,19 @@ class PartFile:
                 os.replace(self._part, self.path)
                 return
         except OSError as error:
+            kept = f"; what was done is in {self._part}" if self._part else ""
             raise AgeGenderEmoError(
-                f"{self.path} could not be finished ({error.strerror}); what was done is in "
-                f"{self._part}."
+                f"{self.path} could not be finished ({error.strerror}){kept}."
             ) from error
         print(f"What was done is in {self._part}.", file=sys.stderr)
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; a name that no file can have, or a closed folder, holds none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def sha256(data: bytes | memoryview) -> str:

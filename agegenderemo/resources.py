@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from agegenderemo.errors import CheckpointError
+from agegenderemo.files import is_file
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -39,7 +40,7 @@ def find_checkpoint(path: str | Path | None) -> Path:
     if file.suffix or len(file.parts) != 1 or str(path) != file.name:
         return file
     named = resource_folder("checkpoints") / f"{file.name}.safetensors"
-    if not named.is_file():
+    if not is_file(named):
         known = ", ".join(sorted(one.stem for one in named.parent.glob("*.safetensors")))
         raise CheckpointError(
             f"No network named {file.name!r} comes with this package, only {known}; "

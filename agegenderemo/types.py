@@ -32,7 +32,7 @@ Template = Literal["face", "ffhq"]
 CROP_SIZE = 128
 """Side of aligned crops in pixels: a little more than the largest input, for jitter in training."""
 
-QUALITY_FLAGS = ("small", "blurred", "dark", "turned", "cut off")
+QUALITY_FLAGS = ("small", "blurred", "dark", "turned", "cut off", "perhaps no face")
 """Reasons to distrust the answer for a face."""
 
 
@@ -70,8 +70,13 @@ class Detection:
         x1, y1, x2, y2 = self.box
         if not (x1 < x2 and y1 < y2):
             raise ValueError(f"box must be (x1, y1, x2, y2) with x1 < x2 and y1 < y2: {self.box}")
-        if len(self.landmarks) != 5:
-            raise ValueError(f"five landmarks are wanted, not {len(self.landmarks)}")
+        if len(self.landmarks) != 5 or any(len(point) != 2 for point in self.landmarks):
+            raise ValueError(f"five landmarks (x, y) are wanted, not {self.landmarks}")
+        numbers = (*self.box, *(v for point in self.landmarks for v in point))
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError(f"box and landmarks must be finite: {self.box}, {self.landmarks}")
+        if not 0 <= self.score <= 1:
+            raise ValueError(f"score must lie in [0, 1], not {self.score}")
 
     @property
     def area(self) -> float:

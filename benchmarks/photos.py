@@ -55,7 +55,7 @@ def main() -> None:
         print(f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}; "
               f"{args.precision}, medians of {args.runs}.\n")  # fmt: skip
         print("| what | seconds | photos a second | |\n| --- | --- | --- | --- |")
-        ours = spent(small, args, 2, "300 small photos, two workers", args.count)
+        ours = spent(small, args, 2, f"{args.count} small photos, two workers", args.count)
         one = spent(small, args, 1, "the same, one worker", args.count)
         print(f"| two workers against one | | | {one / ours:.2f} × as fast |", flush=True)
         if args.peer:

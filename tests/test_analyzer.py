@@ -17,13 +17,15 @@ from agegenderemo import Analyzer, Face, FaceTracker, load_image
 from agegenderemo.errors import CheckpointError, ImageError
 from agegenderemo.export.onnx import write_checkpoint
 from agegenderemo.imaging.geometry import iou
+from agegenderemo.inference.analyzer import perhaps_no_face
 from agegenderemo.inference.backends import Backend, OnnxBackend
 from agegenderemo.inference.graph import read_graph
 from agegenderemo.inference.predictor import Predictor, preprocess
 from agegenderemo.model_info import ModelInfo
 from agegenderemo.models import create_model
 from agegenderemo.resources import default_checkpoint
-from agegenderemo.types import InputSpec, RGBImage
+from agegenderemo.tasks import GENDER, BinaryPrediction
+from agegenderemo.types import Detection, InputSpec, RGBImage
 
 
 def test_every_kind_of_image_gives_the_same_faces(analyzer: Analyzer, examples: Path) -> None:
@@ -242,3 +244,31 @@ def test_no_call_changes_a_setting_of_the_process(examples: Path) -> None:
     root = Path(__file__).parent.parent
     result = subprocess.run(command, capture_output=True, text=True, cwd=root)
     assert result.returncode == 0, result.stderr
+
+
+def test_what_is_perhaps_no_face_is_said() -> None:
+    def doubted(score: float, positive: float) -> bool:
+        found = Detection((0, 0, 10, 10), score, ((3, 3), (7, 3), (5, 5), (3, 8), (7, 8)))
+        return perhaps_no_face(found, {"gender": BinaryPrediction(GENDER, positive)})
+
+    assert doubted(0.98, 0.6)
+    assert doubted(0.98, 0.4)
+    assert not doubted(0.995, 0.6)
+    assert not doubted(0.98, 0.75)
+    assert not doubted(0.98, 0.2)
+
+
+def test_a_lion_is_perhaps_no_face_and_people_are(analyzer: Analyzer, examples: Path) -> None:
+    import gradio
+
+    pictures = Path(gradio.__file__).parent / "media_assets" / "images"
+    said = [
+        "perhaps no face" in face.quality_flags
+        for name in ("lion.jpg", "groot.jpeg", "cheetah.jpg")
+        for face in analyzer.analyze(pictures / name)
+    ]
+    assert said
+    assert all(said)
+    for photo in examples.glob("*.jpg"):
+        flags = [face.quality_flags for face in analyzer.analyze(photo)]
+        assert sum("perhaps no face" in one for one in flags) <= len(flags) / 20

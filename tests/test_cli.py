@@ -308,3 +308,22 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     )  # fmt: skip
     assert len(lines(done.stdout)) == 1
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--model", None])
+def test_a_name_that_no_file_can_have_is_one_sentence(
+    option: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long = "x" * 300
+    photo = str(ROOT / "examples" / "astronaut.jpg")
+    assert main(["analyze", long] if option is None else ["analyze", photo, option, long]) != 0
+    out, err = capsys.readouterr()
+    assert long in out + err
+    assert "Errno" not in out + err
+
+
+def test_a_full_device_has_no_part_file_to_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["analyze", str(ROOT / "examples" / "astronaut.jpg"), "--csv", "/dev/full"]) == 2
+    err = capsys.readouterr().err
+    assert "No space left on device" in err
+    assert "None" not in err

@@ -253,6 +253,21 @@ def test_a_damaged_graph_is_told_in_a_sentence(tmp_path: Path) -> None:
         MtcnnDetector(folder=tmp_path)
 
 
+@pytest.mark.parametrize("harmed", GRAPHS)
+def test_a_flipped_bit_in_the_graphs_of_the_package_is_told(
+    harmed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in GRAPHS:
+        shutil.copy(resource_folder("checkpoints") / name, tmp_path)
+    monkeypatch.setattr("agegenderemo.detection.mtcnn.resource_folder", lambda _: tmp_path)
+    MtcnnDetector()
+    data = bytearray((tmp_path / harmed).read_bytes())
+    data[len(data) // 2] ^= 1  # a weight, so that ONNX Runtime loads it
+    (tmp_path / harmed).write_bytes(data)
+    with pytest.raises(CheckpointError, match=f"{harmed} is damaged"):
+        MtcnnDetector()
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

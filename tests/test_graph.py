@@ -23,7 +23,7 @@ from agegenderemo.files import safetensors_header, sha256
 from agegenderemo.inference.backends import OnnxBackend
 from agegenderemo.inference.graph import read_graph
 from agegenderemo.inference.protobuf import external_tensors, metadata
-from agegenderemo.model_info import HASH_KEY, META_KEY, ModelInfo
+from agegenderemo.model_info import HASH_KEY, META_KEY, PRECISION_KEY, SEAL_KEY, ModelInfo
 from agegenderemo.models import MultiTaskNet, create_model
 from agegenderemo.types import InputSpec
 
@@ -69,10 +69,17 @@ def refused(path: Path) -> str:
 def change(path: Path, harm: Callable[[onnx.ModelProto], None]) -> str:
     """Let a graph be changed, keep its record, and give what reading says."""
     file = path.with_suffix(".onnx")
-    model = onnx.load_from_string(file.read_bytes())
+    model = unsealed(file)
     harm(model)
     file.write_bytes(model.SerializeToString())
     return refused(path)
+
+
+def unsealed(file: Path) -> onnx.ModelProto:
+    """A graph without its seal, to be changed on purpose."""
+    model = onnx.load_from_string(file.read_bytes())
+    assert model.metadata_props.pop().key == SEAL_KEY
+    return model
 
 
 def locate(tensor: onnx.TensorProto, **places: str) -> None:
@@ -122,6 +129,30 @@ def test_a_changed_header_without_a_new_graph_is_one_sentence(pair: Path) -> Non
     assert f"agegenderemo export --checkpoint {pair}" in said
     write_graph(pair)
     assert answers(pair)
+
+
+def test_a_flipped_bit_of_the_graph_is_one_sentence(pair: Path) -> None:
+    """Without the seal some of them are another offset or number, and other answers."""
+    expected = answers(pair)
+    file = pair.with_suffix(".onnx")
+    whole = file.read_bytes()
+    sealed_at = whole.index(SEAL_KEY.encode())
+    for at in np.random.default_rng(0).integers(sealed_at, size=300).tolist():
+        data = bytearray(whole)
+        data[at] ^= 1 << at % 8
+        file.write_bytes(data)
+        assert "damaged or not a graph" in refused(pair)
+    # A seal that is not known as one any more is that of an older graph, which has none.
+    file.write_bytes(whole.replace(SEAL_KEY.encode(), SEAL_KEY.encode()[::-1]))
+    assert answers(pair) == expected
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
+def test_a_truncated_graph_is_one_sentence(pair: Path, share: float) -> None:
+    file = pair.with_suffix(".onnx")
+    data = file.read_bytes()
+    file.write_bytes(data[: int(len(data) * share)])
+    assert "damaged or not a graph" in refused(pair)
 
 
 def test_a_kill_between_the_two_files_is_one_sentence(
@@ -308,7 +339,7 @@ def test_missing_weights_are_one_sentence(pair: Path) -> None:
 def rebind(path: Path) -> None:
     """Let the graph believe in the weights as they are."""
     file = path.with_suffix(".onnx")
-    model = onnx.load_from_string(file.read_bytes())
+    model = unsealed(file)
     (entry,) = model.metadata_props
     record = json.loads(entry.value) | {HASH_KEY: sha256(path.read_bytes())}
     entry.value = json.dumps(record)
@@ -339,6 +370,16 @@ def test_a_record_of_other_tasks_is_refused(pair: Path) -> None:
         entry.value = json.dumps(record)
 
     assert "its tasks are age" in change(pair, harm)
+
+
+def test_a_graph_in_another_precision_is_not_taken_for_the_float_one(pair: Path) -> None:
+    """Its answers would be named float."""
+
+    def harm(model: onnx.ModelProto) -> None:
+        (entry,) = model.metadata_props
+        entry.value = json.dumps(json.loads(entry.value) | {PRECISION_KEY: "int8"})
+
+    assert "cannot be used, because it computes in int8" in change(pair, harm)
 
 
 def test_the_small_reader_reads_what_onnx_wrote(original: Path) -> None:

@@ -3,11 +3,12 @@
 import ast
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from agegenderemo.tasks import VOCABULARY
+from agegenderemo.tasks import VOCABULARY, TaskSpec
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "agegenderemo"
@@ -27,13 +28,18 @@ SOURCES = sorted(
 # written out: the conveniences of a face, and the colours that known classes have.
 HOMES = ("tasks/", "data/readers/", "training/recipes", "types.py", "imaging/palette.py")
 
-NAMES = frozenset(spec.name for spec in VOCABULARY.values())
-CLASSES = frozenset(
-    word for spec in VOCABULARY.values() for name in spec.classes for word in name.split()
-)
 # Words that prose and other code need as well.
-COMMON = frozenset({"age", "ages", "no", "neutral"})
-TASK_WORDS = (NAMES | CLASSES | {f"{name}s" for name in NAMES}) - COMMON
+COMMON = frozenset({"age", "ages", "neutral"})
+
+
+def words_of(specs: Iterable[TaskSpec]) -> frozenset[str]:
+    """Names of tasks, one and many, and classes of one word: of "with glasses" and "no smile" the
+    name of the task alone is a word that prose does without."""
+    words = {word for spec in specs for word in (spec.name, f"{spec.name}s", *spec.classes)}
+    return frozenset(word for word in words if " " not in word) - COMMON
+
+
+TASK_WORDS = words_of(VOCABULARY.values())
 STRINGS = frozenset({"age", "ages", "neutral"})
 """Common words that may not stand as data: as a string of their own, or a part of a key."""
 PAGE_STRING = re.compile(r"""\.age\b|["'`](?:age|neutral)\w*["'`]""")
@@ -128,6 +134,16 @@ GENERAL = [
 )
 def test_task_words_are_seen(text: str, words: set[str]) -> None:
     assert task_words(text) == words
+
+
+def test_the_task_of_the_contributors_guide_forbids_no_common_word() -> None:
+    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"GLASSES = (TaskSpec\(.*\))", guide)
+    given = [part.value for part in ast.walk(ast.parse(line)) if isinstance(part, ast.Constant)]
+    name, _, *classes = map(str, given)
+    assert name == "glasses"
+    assert words_of([TaskSpec(name, "binary", tuple(classes))]) == {"glasses", "glassess"}
+    assert words_of(VOCABULARY.values()) >= {"gender", "emotion", "anger", "female", "smile"}
 
 
 def test_common_words_are_seen_as_data() -> None:

@@ -24,7 +24,7 @@ from agegenderemo.files import sha256
 from agegenderemo.inference.backends import OnnxBackend
 from agegenderemo.inference.graph import graph_file, read_graph
 from agegenderemo.inference.predictor import preprocess
-from agegenderemo.model_info import META_KEY, ModelInfo
+from agegenderemo.model_info import META_KEY, SEAL_KEY, ModelInfo
 from agegenderemo.models import create_model
 from agegenderemo.models.checkpoint import load_checkpoint
 from agegenderemo.models.registry import folded
@@ -73,8 +73,8 @@ def made(original: Path, tmp_path: Path) -> Path:
 
 
 def record_of(path: Path) -> dict[str, Any]:
-    (entry,) = onnx.load(str(graph_file(path, "int8"))).metadata_props
-    assert entry.key == META_KEY
+    entry, seal = onnx.load(str(graph_file(path, "int8"))).metadata_props
+    assert (entry.key, seal.key) == (META_KEY, SEAL_KEY)
     found: dict[str, Any] = json.loads(entry.value)
     return found
 

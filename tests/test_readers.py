@@ -334,6 +334,7 @@ def test_real_utkface(data_root: Path) -> None:
     assert splits == {"train": 17_706, "val": 1_190, "test": 2_456}
 
 
+@pytest.mark.slow
 def test_real_ferplus(data_root: Path) -> None:
     index = read("ferplus", data_root)
     assert len(index.samples) == 35_710
@@ -343,6 +344,7 @@ def test_real_ferplus(data_root: Path) -> None:
     assert sum(hard_label(s, EMOTION, "argmax") is not None for s in test) == 3_546
 
 
+@pytest.mark.slow
 def test_real_fairface(data_root: Path) -> None:
     index = read("fairface", data_root)
     assert len(index.samples) == 40_000

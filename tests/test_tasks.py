@@ -68,6 +68,13 @@ def test_a_spec_comes_back_from_its_record(spec: TaskSpec) -> None:
         lambda: TaskSpec("hat", "categorical", ("no", "yes")),
         lambda: TaskSpec("hat", "regression", ("no", "yes")),
         lambda: TaskSpec("hat", "guess"),  # type: ignore[arg-type]
+        lambda: TaskSpec("hat", "binary", (0, 1)),  # type: ignore[arg-type]
+        lambda: TaskSpec(1, "regression"),  # type: ignore[arg-type]
+        lambda: TaskSpec("hat", "regression", minimum=math.nan),
+        lambda: TaskSpec("hat", "categorical", ("a", "b", "c"), plural="box"),
+        lambda: TaskSpec("hat", "categorical", ("a", "b", "c"), plural="hat"),
+        lambda: TaskSpec("hat", "categorical", ("x1", "b", "c"), plural="hats"),
+        lambda: TaskSpec("hat", "categorical", ("hat", "b", "c"), plural="hats"),
         lambda: TaskSpec.from_dict({"name": "hat"}),
         lambda: TaskSpec.from_dict({"name": "hat", "kind": "regression", "minimum": "low"}),
         lambda: task("hat"),

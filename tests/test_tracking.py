@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from made_streams import RATE, Frame, detection, embedding, face, glimpse, play, tracks
 
+from agegenderemo import Analyzer, FaceTracker
 from agegenderemo.inference.tracks import (
     Thresholds,
     appearance_embedding,
@@ -163,6 +164,14 @@ def test_nothing_in_nothing_out() -> None:
 def test_thresholds_are_checked(value: float) -> None:
     with pytest.raises(ValueError, match="near must be a number from 0"):
         Thresholds(near=value)
+
+
+@pytest.mark.parametrize("time", [math.nan, math.inf])
+def test_a_time_that_is_none_is_refused(time: float) -> None:
+    """It would stop every later search."""
+    tracker = FaceTracker(Analyzer.from_checkpoint())
+    with pytest.raises(ValueError, match="finite number of seconds"):
+        tracker.update(np.zeros((64, 64, 3), np.uint8), time)
 
 
 def test_embeddings_ignore_light_and_tell_faces_apart() -> None:

@@ -1,5 +1,6 @@
 """The records that rooms hand to each other: what they refuse, what they say of themselves."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -127,6 +128,10 @@ def test_a_convenience_of_another_kind_says_where_to_look() -> None:
         lambda: InputSpec(64, template="wide"),  # type: ignore[arg-type]
         lambda: Detection((10, 10, 10, 20), 1, POINTS),
         lambda: Detection((0, 0, 1, 1), 1, POINTS[:4]),
+        lambda: Detection((0, 0, math.inf, 1), 1, POINTS),
+        lambda: Detection((0, 0, 1, 1), 1, ((math.nan, 0), *POINTS[1:])),
+        lambda: Detection((0, 0, 1, 1), 1, ((0,), *POINTS[1:])),
+        lambda: Detection((0, 0, 1, 1), 1.1, POINTS),
         lambda: face(flags=("ugly",)),
         lambda: Face(DETECTION, {"years": RegressionPrediction(AGE, 30)}),
     ],

@@ -5,6 +5,7 @@ interrupted. Imports wait until a command needs them, so that ``--help`` is quic
 """
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -86,7 +87,11 @@ def _is_ours(error: ModuleNotFoundError) -> bool:
 
 
 def _failed(error: Exception) -> int:
-    print(f"error: {error}", file=sys.stderr)
+    text = str(error)
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        # Not "[Errno 36] …".
+        text = f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}."
+    print(f"error: {text}", file=sys.stderr)
     return 2
 
 

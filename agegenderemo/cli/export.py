@@ -50,6 +50,7 @@ def _run(args: Arguments) -> int:
     from agegenderemo.files import write_atomically
     from agegenderemo.inference.backends import OnnxBackend
     from agegenderemo.inference.graph import read_graph
+    from agegenderemo.model_info import sealed
     from agegenderemo.models.checkpoint import load_checkpoint
 
     if args.mtcnn:
@@ -64,7 +65,7 @@ def _run(args: Arguments) -> int:
     if args.out:
         graph = whole_graph(checkpoint.model, checkpoint.info)
         _check(checkpoint, OnnxBackend(graph, checkpoint.info), args.prepared)
-        write_atomically(args.out, graph)
+        write_atomically(args.out, sealed(graph))
     else:
         write_graph(path)
         info, linked, weights, _ = read_graph(path)
@@ -87,6 +88,7 @@ def _write_int8(args: Arguments, path: Path, checkpoint: "Checkpoint") -> int:
     from agegenderemo.inference.backends import OnnxBackend
     from agegenderemo.inference.graph import graph_file
     from agegenderemo.inference.predictor import Predictor, preprocess
+    from agegenderemo.model_info import sealed
 
     if not args.prepared:
         raise DatasetError("int8 takes its ranges from real crops; give their folder, --prepared.")
@@ -111,7 +113,7 @@ def _write_int8(args: Arguments, path: Path, checkpoint: "Checkpoint") -> int:
             print(f"{prepared.name}, {len(held_out)} held-out faces, {name}: {numbers}")
     share = f"{len(graph) / 1e6:.1f} MB, {len(graph) / len(whole):.1%} of the same graph in float32"
     if args.out:
-        write_atomically(args.out, graph)
+        write_atomically(args.out, sealed(graph))
         print(f"{args.out}: {share}")
         return 0
     out, weights = graph_file(path, "int8"), path.read_bytes()
@@ -122,7 +124,7 @@ def _write_int8(args: Arguments, path: Path, checkpoint: "Checkpoint") -> int:
         info.tasks,
         *(_in_batches(e, faces) for e in (engines[1], OnnxBackend(linked, info, weights))),
     )
-    write_atomically(out, linked)
+    write_atomically(out, sealed(linked))
     print(f"{out}: {len(linked) / 1e6:.1f} MB beside {path.name}; alone, by --out, it is {share}")
     return 0
 

@@ -52,7 +52,7 @@ class TorchPredictor:
         if isinstance(info, ModelInfo):
             calibration = info.calibration if calibration is None else calibration
             info = info.input
-        self.model = model.eval().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = model.eval().placed(device)
         self.input = info
         self.calibration: Calibration = calibration or {}
 

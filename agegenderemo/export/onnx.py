@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from agegenderemo.errors import CheckpointError, ParityError
 from agegenderemo.files import safetensors_header, sha256, write_atomically
-from agegenderemo.model_info import HASH_KEY, META_KEY, ModelInfo
+from agegenderemo.model_info import HASH_KEY, META_KEY, ModelInfo, sealed
 from agegenderemo.models.checkpoint import checkpoint_bytes, load_checkpoint, with_parameters
 from agegenderemo.models.heads import MultiTaskNet
 from agegenderemo.runtime import Session
@@ -120,7 +120,7 @@ def write_graph(path: Path) -> Path:
     when the graph does not answer like the network.
     """
     graph = graph_of(path)
-    write_atomically(path.with_suffix(".onnx"), graph)
+    write_atomically(path.with_suffix(".onnx"), sealed(graph))
     return path.with_suffix(".onnx")
 
 
@@ -145,7 +145,7 @@ def write_checkpoint(path: Path, model: MultiTaskNet, info: ModelInfo) -> None:
     rounded = copy.deepcopy(model).cpu().half().float()
     graph = _checked(rounded, info, weights, path.name)
     write_atomically(path, weights)
-    write_atomically(path.with_suffix(".onnx"), graph)
+    write_atomically(path.with_suffix(".onnx"), sealed(graph))
 
 
 @torch.inference_mode()

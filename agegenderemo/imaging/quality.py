@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from agegenderemo.imaging.geometry import square_corners
 from agegenderemo.imaging.resize import resize_bilinear
-from agegenderemo.types import QUALITY_FLAGS, Landmarks, RGBImage, Template
+from agegenderemo.types import Landmarks, RGBImage, Template
 
 _SIDE = 64  # pixels at which sharpness and light are measured
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
@@ -78,8 +78,8 @@ LIMITS = {
     "turned": ("yaw", 0.3, True),
     "cut off": ("out_of_frame", 0.4, True),
 }
-"""For each of `QUALITY_FLAGS` the part of `Quality`, the limit, and whether more than it is
-worse."""
+"""For each of `QUALITY_FLAGS` that is seen in the picture the part of `Quality`, the limit, and
+whether more than it is worse."""
 
 
 DISTRUSTED_FLAGS = frozenset({"small", "blurred", "dark"})
@@ -94,14 +94,13 @@ rest, either way. These two flags tell how a face was seen, and weigh nothing.
 
 
 def quality_flags(quality: Quality) -> tuple[str, ...]:
-    """The reasons, of `QUALITY_FLAGS` and in their order, to distrust predictions of such a face.
+    """The reasons, of `LIMITS` and in their order, to distrust predictions of such a face.
 
     >>> quality_flags(Quality(size=20, sharpness=0.3, brightness=0.5, yaw=0, out_of_frame=0))
     ('small',)
     """
     found = []
-    for reason in QUALITY_FLAGS:
-        field, limit, above = LIMITS[reason]
+    for reason, (field, limit, above) in LIMITS.items():
         value = getattr(quality, field)
         if value > limit if above else value < limit:
             found.append(reason)

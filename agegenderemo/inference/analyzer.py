@@ -20,11 +20,12 @@ from agegenderemo.inference.tracker import FaceTracker
 from agegenderemo.model_info import ModelInfo, Precision
 from agegenderemo.report import load_card
 from agegenderemo.resources import find_checkpoint
-from agegenderemo.tasks import Prediction, TaskSpec
+from agegenderemo.tasks import BinaryPrediction, Prediction, TaskSpec
 from agegenderemo.types import CROP_SIZE, Detection, Detector, Face, RGBImage
 
 Engine = Literal["onnx", "torch"]
 
+_SURE_SCORE, _SURE_ANSWER = 0.99, 0.7  # below both, it is perhaps no face
 _BATCH = 64  # faces at once: bounds the memory of a crowd
 
 
@@ -121,7 +122,8 @@ class Analyzer:
             batch = found[start : start + _BATCH]
             crops = self.crops(picture, batch)
             predictions = self.read(crops, mirror=True)
-            faces += map(Face, batch, predictions, self.quality_flags(picture, batch, crops))
+            flags = self.quality_flags(picture, batch, crops)
+            faces += map(_face, batch, predictions, flags)
         return faces
 
     def tracker(self, **thresholds: float) -> FaceTracker:
@@ -186,3 +188,16 @@ def _reopen(path: Path, digest: str, engine: Engine, device: str, precision: Pre
             f"{path} has changed since the analyzer that was sent here was built; build it again."
         )
     return analyzer
+
+
+def _face(found: Detection, predictions: Mapping[str, Prediction], flags: tuple[str, ...]) -> Face:
+    doubt = ("perhaps no face",) if perhaps_no_face(found, predictions) else ()
+    return Face(found, predictions, (*flags, *doubt))
+
+
+def perhaps_no_face(found: Detection, predictions: Mapping[str, Prediction]) -> bool:
+    """Whether the detector is less sure than it is of most faces, and the network cannot tell
+    between two classes either: of lions, dolls and patterns, and seldom of people
+    (docs/detection.md has the shares)."""
+    sure = [one.probability for one in predictions.values() if isinstance(one, BinaryPrediction)]
+    return found.score < _SURE_SCORE and bool(sure) and max(sure) < _SURE_ANSWER

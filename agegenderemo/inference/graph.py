@@ -18,9 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agegenderemo.errors import CheckpointError
-from agegenderemo.files import safetensors_header, sha256
+from agegenderemo.files import is_file, safetensors_header, sha256
 from agegenderemo.inference.protobuf import ExternalTensor, external_tensors, metadata
-from agegenderemo.model_info import HASH_KEY, META_KEY, PRECISION_KEY, ModelInfo, Precision
+from agegenderemo.model_info import (
+    HASH_KEY,
+    META_KEY,
+    PRECISION_KEY,
+    SEAL_KEY,
+    ModelInfo,
+    Precision,
+    seal_holds,
+)
 
 # Sign, exponent and mantissa of the floats that weights are kept in, as unsigned integers.
 _EXPONENTS = {"F16": ("<u2", 0x7C00), "F32": ("<u4", 0x7F800000)}
@@ -55,7 +63,7 @@ def read_graph(path: Path, precision: Precision = "float") -> Graph:
         return _read_other(path, precision)
     weights = _read_weights(path)
     file = path.with_suffix(".onnx")
-    if not file.is_file():
+    if not is_file(file):
         from agegenderemo.inference.torch_backend import export_graph_on_the_fly
 
         return _checked(path, export_graph_on_the_fly(path), weights)
@@ -96,7 +104,7 @@ def _read_other(path: Path, precision: Precision) -> Graph:
     if record.get(PRECISION_KEY) != precision:
         raise CheckpointError(f"{file} is no {precision} graph; {remedy}.")
     tensors = _links(file, graph, remedy)
-    weights = _read_weights(path) if tensors or path.is_file() else None
+    weights = _read_weights(path) if tensors or is_file(path) else None
     if weights is not None and sha256(weights) != record[HASH_KEY]:
         raise CheckpointError(
             f"{file} was made from other weights than {path.name} holds; {remedy}."
@@ -110,7 +118,11 @@ def _read_other(path: Path, precision: Precision) -> Graph:
 def _record(file: Path, graph: bytes, remedy: str) -> tuple[ModelInfo, dict[str, Any]]:
     """What a graph says of itself, as record and as plain JSON types with its digest."""
     try:
-        record = json.loads(metadata(graph)[META_KEY])
+        entries = metadata(graph)
+        # Older graphs have no seal.
+        if SEAL_KEY in entries and not seal_holds(graph):
+            raise ValueError("a byte of it has changed")
+        record = json.loads(entries[META_KEY])
         info = ModelInfo.from_dict(record)
         if not isinstance(record[HASH_KEY], str):
             raise TypeError("a digest is text")
@@ -125,6 +137,8 @@ def _checked(path: Path, graph: bytes, weights: bytes) -> Graph:
     """Both, once it is sure that the graph fits the weights."""
     file = graph_file(path, "float")
     info, record = _record(file, graph, _remedy(path))
+    if PRECISION_KEY in record:
+        raise _unusable(file, f"it computes in {record[PRECISION_KEY]}", _remedy(path))
     digest = record[HASH_KEY]
     if digest != sha256(weights):
         raise CheckpointError(
@@ -166,7 +180,7 @@ def _check_places(
 
 
 def _read_weights(path: Path) -> bytes:
-    if not path.is_file():
+    if not is_file(path):
         raise CheckpointError(f"There is no checkpoint at {path}.")
     try:
         weights = path.read_bytes()

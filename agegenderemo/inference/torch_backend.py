@@ -23,14 +23,12 @@ class TorchBackend:
 
     def __init__(self, path: Path, device: str = "cpu") -> None:
         try:
-            import torch
-
             from agegenderemo.models.checkpoint import load_checkpoint
         except ImportError as error:
             raise MissingExtraError("The torch engine", "train") from error
         checkpoint = load_checkpoint(path)
         try:
-            model = checkpoint.model.to(device).to(memory_format=torch.channels_last)
+            model = checkpoint.model.placed(device)
         except (RuntimeError, AssertionError) as error:
             raise CheckpointError(f"PyTorch has no device {device!r} here.") from error
         self.info: ModelInfo = checkpoint.info
@@ -66,6 +64,6 @@ def export_graph_on_the_fly(path: Path) -> bytes:
     except ImportError as error:
         raise CheckpointError(
             f"{path.with_suffix('.onnx')} is missing, and there is no torch here to make it; make "
-            f"it where there is, with: agegenderemo export --checkpoint {path}"
+            f"it where there is, with: agegenderemo export --checkpoint {path}."
         ) from error
     return graph_of(path)

@@ -67,8 +67,10 @@ class FaceTracker:
         ``time`` is in seconds of a clock that only goes forward; ``cut`` says that this frame
         begins another shot, so that nobody is where they were; ``search_every`` stands in for the
         threshold, as where many streams share the cores. Raises ImageError for an array of another
-        kind.
+        kind, ValueError for a time that is not finite.
         """
+        if not math.isfinite(time):
+            raise ValueError(f"time must be a finite number of seconds, not {time}")
         frame = load_image(frame)
         if cut:
             self._tracks.cut()

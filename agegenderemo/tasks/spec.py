@@ -1,5 +1,6 @@
 """A task as data: what one head of a network answers."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -39,19 +40,31 @@ class TaskSpec:
     plural: str = ""
 
     def __post_init__(self) -> None:
-        if not (self.name.isidentifier() and self.name.islower()) or self.name in _RESERVED:
+        named = isinstance(self.name, str) and self.name.isidentifier() and self.name.islower()
+        if not named or self.name in _RESERVED:
             raise TaskError(
                 f"A task's name must be a lower-case identifier that is no key of a face's record, "
                 f"not {self.name!r}."
             )
         if self.kind not in get_args(Kind):
             raise TaskError(f"A task is {', '.join(get_args(Kind))}, not {self.kind!r}.")
+        if self.minimum is not None and not math.isfinite(self.minimum):
+            raise TaskError(f"The minimum of {self.name!r} must be finite, not {self.minimum}.")
         wanted = {"regression": 0, "binary": 2}.get(self.kind)
         enough = len(self.classes) >= 3 if wanted is None else len(self.classes) == wanted
-        if not enough or len(set(self.classes)) != len(self.classes) or "" in self.classes:
+        worded = all(isinstance(one, str) and one for one in self.classes)
+        if not enough or not worded or len(set(self.classes)) != len(self.classes):
             raise TaskError(
                 f"The {self.kind} task {self.name!r} cannot have the classes {self.classes!r}."
             )
+        for written in (json_keys(self), csv_columns(self)):
+            clash = _RESERVED.intersection(written)
+            clash |= {one for one in written if written.count(one) > 1}
+            if clash:
+                raise TaskError(
+                    f"The task {self.name!r} would write {min(clash)!r}, which stands for "
+                    "something else in a face's record; give another plural or other classes."
+                )
 
     @property
     def outputs(self) -> int:

@@ -67,10 +67,7 @@ class TeacherEnsemble:
         device: torch.device,
         bfloat16: bool,
     ) -> None:
-        self._members = [
-            (c.model.to(device, memory_format=torch.channels_last).eval(), c.info)  # type: ignore[call-overload]
-            for c in checkpoints
-        ]
+        self._members = [(c.model.placed(device).eval(), c.info) for c in checkpoints]
         self._tasks = tuple(tasks)
         self._device = device
         self._bfloat16 = bfloat16

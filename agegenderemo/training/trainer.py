@@ -60,8 +60,7 @@ class Trainer:
         self.losses = LossSettings(config.loss_weights, config.regression_loss)
         device = context.device
         self._crops = training.crops_on(device)
-        self.model = fresh_network(config)
-        self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = fresh_network(config).placed(device)
         begin(self.model, weights, config, training.targets)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         if config.freeze_backbone:

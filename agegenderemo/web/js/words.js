@@ -10,6 +10,7 @@ const HINTS = {
   dark: "More light would help.",
   turned: "Look at the camera.",
   "cut off": "Move into the picture.",
+  "perhaps no face": "This may be no face.",
 };
 
 export const percent = (value) => (100 * value).toFixed(0) + " %";
