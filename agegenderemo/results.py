@@ -17,7 +17,12 @@ SEARCHES = ("plain", "thorough")
 
 _BEFORE = ("file", "face", "x1", "y1", "x2", "y2", "score")
 _AFTER = ("quality_flags", "error")
-NETWORK_COLUMNS = ("model", "precision", "weights_sha256")
+_NETWORK_MEANINGS = {
+    "model": "name of the network",
+    "precision": "what its convolutions are computed in: float or int8",
+    "weights_sha256": "SHA-256 of its weights",
+}
+NETWORK_COLUMNS = tuple(_NETWORK_MEANINGS)
 
 
 def csv_fields(tasks: Sequence[TaskSpec]) -> tuple[str, ...]:
@@ -178,34 +183,50 @@ def json_schema(tasks: Sequence[TaskSpec]) -> dict[str, Any]:
         "items": {"enum": list(QUALITY_FLAGS)},
     }
     face = {"type": "object", "properties": properties, "required": list(properties)}
-    file = {"schema_version": {"const": SCHEMA_VERSION}, "file": {"type": "string"}}
-    size = {"type": "integer", "minimum": 1}
+    version = {"description": "version of this shape", "const": SCHEMA_VERSION}
+    name = {"description": "name of the picture's file", "type": "string"}
+    file = {"schema_version": version, "file": name}
+    width, height = (
+        {"description": f"{side} of the picture in pixels", "type": "integer", "minimum": 1}
+        for side in ("width", "height")
+    )
     faces = {
         "description": "the largest first",
         "type": "array",
         "items": {"$ref": "#/$defs/face"},
     }
     network = {
-        "description": "what gave the answers: its name, precision and the digest of its weights",
+        "description": "what gave the answers",
         "type": "object",
-        "properties": {key: {"type": "string"} for key in NETWORK_COLUMNS},
-        "required": list(NETWORK_COLUMNS),
+        "properties": {
+            key: {"description": what, "type": "string"} for key, what in _NETWORK_MEANINGS.items()
+        },
+        "required": list(_NETWORK_MEANINGS),
     }
     search = {
         "description": "thorough where also turned, brightened and enlarged copies were searched",
         "enum": list(SEARCHES),
     }
     given = {
-        "description": "of the command line: size of the picture's file in bytes, when it was "
-        "changed in nanoseconds since 1970, and the search that was asked for",
+        "description": "what the command line was given",
         "type": "object",
         "properties": {
-            "bytes": {"type": "integer", "minimum": 0},
-            "modified": {"type": "integer"},
-            "search": {"enum": ["auto", "thorough", "plain"]},
+            "bytes": {
+                "description": "size of the picture's file",
+                "type": "integer",
+                "minimum": 0,
+            },
+            "modified": {
+                "description": "when that was changed, in nanoseconds since 1970",
+                "type": "integer",
+            },
+            "search": {
+                "description": "the search that was asked for",
+                "enum": ["auto", "thorough", "plain"],
+            },
         },
     }
-    read = {**file, "width": size, "height": size, "search": search, "faces": faces}
+    read = {**file, "width": width, "height": height, "search": search, "faces": faces}
     failed = {**file, "error": {"description": "one sentence", "type": "string"}}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -6,10 +6,13 @@ AGEGENDEREMO_REQUIRE_BROWSER=1.
 
 import base64
 import io
+import json
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,6 +20,7 @@ from browser import CHROMIUM, ROOT, App
 from PIL import Image
 
 from agegenderemo import Analyzer
+from agegenderemo.web import many
 from agegenderemo.web.app import build_demo
 from agegenderemo.web.guard import Limits, Store
 from agegenderemo.web.guard.assembly import guarded
@@ -41,6 +45,9 @@ needs_browser = [
 ]
 """The marks of a file of such tests."""
 
+GRADIOS_OWN = ("nested-interactive",)
+"""Rules of axe that gradio's markup violates: a button to choose more files holds their input."""
+
 OpenPage = Callable[..., "Page"]
 
 
@@ -60,6 +67,18 @@ def serving(analyzer: Analyzer, store: Store) -> Iterator[str]:
     demo = build_demo(analyzer, store)
     with running(guarded(demo, store, page_options(store.limits), host="127.0.0.1")) as url:
         yield url
+
+
+def run_many(analyzer: Analyzer, store: Store, paths: Sequence[str]) -> list[dict[str, Any]]:
+    """The lines of the file that the Many page makes of some uploaded files."""
+    first, *_ = many.batch_runner(analyzer, store, many.Runs())(list(paths))
+    return run_lines(first)
+
+
+def run_lines(told: str) -> list[dict[str, Any]]:
+    """The lines of a run's file, of which the page was told."""
+    (path,) = re.findall(r'data-path="([^"]+)"', told)
+    return [json.loads(line) for line in Path(path).read_text("utf-8").splitlines()]
 
 
 def data_url(image: Image.Image, kind: str = "JPEG") -> str:
@@ -129,6 +148,19 @@ def frames(page: "Page") -> int:
 def fits(page: "Page") -> bool:
     """Whether the page is no wider than the window."""
     return bool(page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))
+
+
+def axe_violations(page: "Page") -> list[str]:
+    """What axe-core finds on what is shown, less what is gradio's own."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{one['id']}: {node['html']}"
+        for one in found
+        if one["id"] not in GRADIOS_OWN
+        for node in one["nodes"]
+    ]
 
 
 def download(page: "Page", button: str, folder: Path) -> Path:

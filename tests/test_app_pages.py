@@ -11,11 +11,10 @@ import sys
 import zipfile
 from pathlib import Path
 
-import gradio as gr
 import httpx
 import pytest
 from browser import ROOT
-from pages import ASTRONAUT, SOLVAY
+from pages import ASTRONAUT, SOLVAY, run_many
 from PIL import Image
 
 from agegenderemo import Analyzer
@@ -105,16 +104,18 @@ def test_batch_has_a_row_for_every_picture(
     text = tmp_path / "text.png"
     text.write_text("hello")
     paths = [str(store.keep(path)) for path in (odd_zip, text, ASTRONAUT)]
-    shown = batch._batch_shower(analyzer, store)(paths, gr.Progress())
-    message, _, table, json_path, csv_path, zip_path = shown
-    assert "4 pictures read, 4 faces; 5 could not be read" in message
+    head, *lines, end = run_many(analyzer, store, paths)
+    assert head == {"total": 9}
+    assert end["message"].startswith("4 pictures read, 4 faces; 5 could not be read")
+    json_path, csv_path, zip_path = (end["downloads"][key] for key in ("JSON", "CSV", "pictures"))
     results = json.loads(Path(json_path).read_text(encoding="utf-8"))
     errors = {r["file"]: r["error"] for r in results if "error" in r}
     assert set(errors) == {"notes.txt", "inner.zip", "broken.jpg", "empty.png", "text.png"}
     assert errors["text.png"] == (
         "Cannot read text.png: it is not an image that can be opened (JPEG, PNG, WebP, …)."
     )
-    assert all(error in table for error in errors.values())
+    assert {one["file"]: one["error"] for one in lines if "error" in one} == errors
+    assert all(len(one["crops"]) == len(one["faces"]) == 1 for one in lines if "faces" in one)
     with open(csv_path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["file"] for row in rows if row["error"]] == list(errors)

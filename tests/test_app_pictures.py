@@ -21,9 +21,9 @@ from agegenderemo import Analyzer
 from agegenderemo.cli.sources import collect
 from agegenderemo.imaging.draw import annotate
 from agegenderemo.tasks import EMOTION
-from agegenderemo.web import batch, photo
+from agegenderemo.web import batch, many, photo
 from agegenderemo.web.guard import Store
-from agegenderemo.web.photo import read_photo
+from agegenderemo.web.reading import read_photo
 
 pytest_plugins = ["web_fixtures"]
 
@@ -148,12 +148,11 @@ def test_odd_pictures_are_read(
     assert (result["width"], result["height"]) == size
     assert len(result["faces"]) == faces
     message, annotated, *_ = photo._photo_shower(analyzer, store)(uploaded)
-    assert ("1 face," if faces else "No face was found") in message
+    assert ("1 face." if faces else "No face was found") in message
     with store.open(annotated["value"]) as file, Image.open(file) as picture:
         assert max(picture.size) <= photo.MAX_SHOWN_SIDE
-    with zipfile.ZipFile(tmp_path / "annotated.zip", "w") as archive:
-        items = batch.read_items([uploaded], store)
-        assert list(batch.analyze_items(analyzer, items, archive)) == [result]
+    items = batch.read_items([uploaded], store)
+    assert [batch.read_item(analyzer, one).record for one in items] == [result]
 
 
 @pytest.mark.parametrize("case", UNREADABLE)
@@ -267,10 +266,9 @@ def test_zips_folders_and_uploads_have_one_rule(
         items = list(batch.read_items(paths, store, left))
         assert [one.name for one in items] == wanted
         assert left.total() == shadows
-        with zipfile.ZipFile(tmp_path / "drawn.zip", "w") as drawn:
-            results = list(batch.analyze_items(analyzer, iter(items), drawn))
+        results = [batch.read_item(analyzer, one).record for one in items]
         assert [len(one["faces"]) for one in results] == [1] * 5
-    assert batch._summary(results, Counter(), Counter(a=1)).endswith(" 1 macOS shadow left out.")
+    assert many.summary(results, Counter(), Counter(a=1)).endswith(" 1 macOS shadow left out.")
 
 
 def test_one_picture_never_ends_the_batch(
@@ -291,8 +289,7 @@ def test_one_picture_never_ends_the_batch(
 
     monkeypatch.setattr(batch, "read_photo", failing(read_photo, 1))
     monkeypatch.setattr(batch, "annotate", failing(annotate, 2))
-    with zipfile.ZipFile(tmp_path / "drawn.zip", "w") as archive:
-        first, second, third = batch.analyze_items(analyzer, iter(items), archive)
-        assert archive.namelist() == ["002-1.jpg"]
-    assert first["error"] == "It could not be analyzed."
-    assert len(second["faces"]) == len(third["faces"]) == 1
+    first, second, third = (batch.read_item(analyzer, one) for one in items)
+    assert first.record["error"] == "It could not be analyzed."
+    assert len(second.record["faces"]) == len(third.record["faces"]) == 1
+    assert [bool(one.drawn) for one in (first, second, third)] == [False, True, False]

@@ -95,12 +95,15 @@ def test_the_label_says_what_the_network_knows(
     assert written(monkeypatch, grey, with_glasses, STANDARD[0]) == ["glasses: with · 34"]
 
 
-def test_a_guess_has_a_question_mark() -> None:
-    assert prediction_text(BinaryPrediction(GLASSES, 0.4, confident=False)) == "glasses: without?"
+def test_a_guess_is_called_probable() -> None:
+    assert (
+        prediction_text(BinaryPrediction(GLASSES, 0.4, confident=False))
+        == "glasses: probably without"
+    )
     assert prediction_text(BinaryPrediction(GLASSES, 0.4, confident=True)) == "glasses: without"
     assert prediction_text(BinaryPrediction(GLASSES, 0.4)) == "glasses: without"  # not calibrated
     assert prediction_text(CategoricalPrediction(EMOTION, HAPPY.probabilities, False)) == (
-        "happiness?"
+        "probably happiness"
     )
     assert prediction_text(RegressionPrediction(AGE, 34.6)) == "35"
 

@@ -52,6 +52,18 @@ def test_results_come_in_order(workers: int) -> None:
     assert list(found) == [n * n for n in range(20)]
 
 
+def _sleeps_at(item: int) -> int:
+    time.sleep(60 if item == 2 else 0)
+    return item
+
+
+def test_an_item_that_takes_too_long_is_given_up_and_the_next_ones_are_read() -> None:
+    begun = time.monotonic()
+    found = map_ordered(partial(_start, _sleeps_at), range(5), 1, _gives_up, seconds=1)
+    assert list(found) == [0, 1, -2, 3, 4]
+    assert time.monotonic() - begun < 30
+
+
 def test_no_items_are_no_results() -> None:
     assert list(map_ordered(partial(_start, _slower_first), [], 2, _gives_up)) == []
 

@@ -22,6 +22,7 @@ from agegenderemo.report import (
     flat,
     history_table,
     load_card,
+    plain_sentences,
     print_text,
     tables,
     update_card,
@@ -327,7 +328,39 @@ def test_a_history_has_a_row_an_epoch(tmp_path: Path) -> None:
     assert [row[3:] for row in table_of_one.rows] == [("", ""), ("4.00", "")]
     made = card_tables(tmp_path / "a.safetensors")
     assert set(made) == {"history", "history-before"}
-    assert made["history"].rows == table.rows[:1]
+    assert made["history"] == history_table([ROW])
+
+
+def test_plain_sentences_come_from_the_card_alone() -> None:
+    """Errors rounded to the worse side, the widest gap of a task, nothing that was not measured."""
+    tasks = {
+        "age": {"kind": "regression", "unit": "years", "mae": 4.65},
+        "gender": {"kind": "binary", "classes": ["female", "male"], "accuracy": 0.9435},
+    }
+    mood = {"kind": "categorical", "classes": ["a", "b"], "accuracy_majority": 0.8798}
+
+    def groups(worst: float, by: str) -> list[dict[str, Any]]:
+        return [
+            {"by": by, "group": name, "n": 9, "tasks": {"gender": {"accuracy": [share, 0, 1]}}}
+            for name, share in (("these", 0.95), ("those", worst))
+        ]
+
+    own = {"data": "fairface", "split": "val", "n": 9, "tasks": {"gender": tasks["gender"]}}
+    near = {"data": "utkface", "split": "test", "n": 9, "tasks": tasks}
+    card = {
+        "utkface": {**near, "groups": groups(0.94, "race")},
+        "ferplus": {"data": "ferplus", "split": "test", "n": 9, "tasks": {"mood": mood}},
+        "fairface": {**own, "groups": groups(0.9, "race") + groups(0.92, "race, from 20 years")},
+    }
+    errors, gap = plain_sentences(card)
+    assert errors == (
+        "On faces that it has never seen: age off by 4.7 years on average; gender wrong for 1 in "
+        "17; mood wrong for 1 in 8 where most raters agreed."
+    )
+    assert "FairFace's groups, gender is right least often for faces labelled those" in gap
+    assert "5.0 points less often than for those labelled these (3.0 among people from 20" in gap
+    assert plain_sentences({}) == ()
+    assert plain_sentences({"utkface": {**near, "split": "train"}}) == ()
 
 
 def test_the_runs_before_are_told_as_their_histories_end() -> None:

@@ -3,13 +3,15 @@
 Processes and not threads: between the networks there is much NumPy, which holds Python's lock. What
 is waiting is bounded, however many items there are. A process that dies (killed by the system for
 memory, or by a decoder that crashes) costs one more try of the item that it had: another takes its
-place, and an item that two processes died of is given up, by name.
+place, and an item that two processes died of is given up, by name. So is one that takes too long,
+where there is a clock.
 """
 
 import contextlib
 import multiprocessing
 import os
 import signal
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -29,6 +31,7 @@ _AHEAD = 8
 """Items a process that may be done or under way before the oldest one is."""
 
 _TRIES = 2
+_LOOK_SECONDS = 0.2
 
 # A spawned process shares no locks and no threads with this one, so it may start from a server too.
 _SPAWN = multiprocessing.get_context("spawn")
@@ -53,6 +56,8 @@ class _Worker(Generic[Item]):
     tasks: deque[_Task[Item]] = field(default_factory=deque)
     """In the order in which it does them."""
     ready: bool = False
+    since: float = 0.0
+    """When it began with the first of them."""
 
 
 def map_ordered(
@@ -60,16 +65,18 @@ def map_ordered(
     items: Iterable[Item],
     workers: int,
     lost: Callable[[Item], Result],
+    seconds: float | None = None,
 ) -> Iterator[Result]:
     """The result of each item, in their order, by ``workers`` processes.
 
     Each process calls ``start`` once, and what that returns for every item; ``start``, items and
-    results must pickle. ``lost`` makes the result of an item that processes died of.
+    results must pickle. ``lost`` makes the result of an item that processes died of, or that took
+    longer than ``seconds``.
 
     Raises whatever ``start`` or the function raises in a process, and AgeGenderEmoError where
     processes end before they are ready; all are ended then, as they are when the caller stops.
     """
-    pool = _Pool(start, workers, lost)
+    pool = _Pool(start, workers, lost, seconds)
     try:
         yield from pool.results(iter(items))
     finally:
@@ -82,8 +89,10 @@ class _Pool(Generic[Item, Result]):
         start: Callable[[], Callable[[Item], Result]],
         workers: int,
         lost: Callable[[Item], Result],
+        seconds: float | None,
     ) -> None:
         self._start = start
+        self._seconds = seconds
         self._lost = lost
         self._again: deque[_Task[Item]] = deque()
         self._done: dict[int, Result] = {}
@@ -133,13 +142,17 @@ class _Pool(Generic[Item, Result]):
 
     def _give(self, task: _Task[Item]) -> None:
         worker = self._idle() or self._workers[0]
+        if not worker.tasks:
+            worker.since = time.monotonic()
         worker.tasks.append(task)
         with contextlib.suppress(OSError):  # it has died, which `_listen` will see
             worker.connection.send((task.index, task.item))
 
     def _listen(self) -> None:
         """Take what processes have to say: results, errors, or that they are no more."""
-        for connection in wait([worker.connection for worker in self._workers]):
+        self._end_late()
+        connections = [worker.connection for worker in self._workers]
+        for connection in wait(connections, None if self._seconds is None else _LOOK_SECONDS):
             worker = next(one for one in self._workers if one.connection is connection)
             try:
                 index, result, error = worker.connection.recv()
@@ -148,6 +161,7 @@ class _Pool(Generic[Item, Result]):
                 continue
             if error is not None:
                 raise error
+            worker.since = time.monotonic()
             if not worker.ready:
                 worker.ready = True
                 continue
@@ -155,6 +169,14 @@ class _Pool(Generic[Item, Result]):
             self._done[index] = result
         while self._again and self._idle() is not None:
             self._give(self._again.popleft())
+
+    def _end_late(self) -> None:
+        """End processes that are too long at one item, which is given up at once."""
+        for worker in self._workers:
+            late = self._seconds and time.monotonic() - worker.since > self._seconds
+            if late and worker.ready and worker.tasks:
+                worker.tasks[0].tries = _TRIES
+                worker.process.kill()
 
     def _replace(self, worker: _Worker[Item]) -> None:
         """Start another in the place of one that died, and try its items again."""

@@ -45,12 +45,13 @@ def annotate(image: RGBImage, faces: Sequence[Face], names: Sequence[str] = ()) 
 
 
 def prediction_text(prediction: Prediction) -> str:
-    """A prediction in a word: the rounded number, or the class, with ``?`` where the network is
-    calibrated and not confident. A task that few know is named before it."""
+    """A prediction in a word: the rounded number, or the class, after "probably" where the network
+    is calibrated and not confident. A task that few know is named before it."""
     name = "" if speaks_alone(prediction.spec) else f"{prediction.spec.name}: "
     if isinstance(prediction, RegressionPrediction):
         return f"{name}{prediction.value:.0f}"
-    return name + prediction.label + "?" * (prediction.confident is False)
+    doubt = "probably " if prediction.confident is False else ""
+    return f"{name}{doubt}{prediction.label}"
 
 
 def face_color(predictions: Predictions) -> str:

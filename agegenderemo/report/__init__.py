@@ -4,6 +4,7 @@ the README, the About page and the plots."""
 from agegenderemo.report.card import card_tables, check_card, fill_page, load_card, update_card
 from agegenderemo.report.goals import Goal
 from agegenderemo.report.history import history_table
+from agegenderemo.report.plain import plain_sentences
 from agegenderemo.report.record import (
     ADULT,
     ADULT_RACE,
@@ -38,6 +39,7 @@ __all__ = [
     "history_table",
     "largest_disparity",
     "load_card",
+    "plain_sentences",
     "print_text",
     "tables",
     "update_card",

@@ -13,7 +13,8 @@ from agegenderemo.errors import CheckpointError
 from agegenderemo.files import sha256, write_atomically
 from agegenderemo.model_info import HASH_KEY
 from agegenderemo.report.history import history_table
-from agegenderemo.report.table import Table, fill
+from agegenderemo.report.plain import plain_sentences
+from agegenderemo.report.table import Prose, Table, fill
 from agegenderemo.report.tables import GOALS, is_known, tables
 
 
@@ -65,10 +66,13 @@ def update_card(checkpoint: Path, data: str, figures: dict[str, Any], digest: st
     write_atomically(checkpoint.with_suffix(".json"), (json.dumps(card, indent=1) + "\n").encode())
 
 
-def card_tables(checkpoint: Path) -> dict[str, Table]:
-    """The tables of what lies beside a checkpoint: its figures, and a ``NAME.history*.csv`` for
-    each of its runs."""
-    made = tables(load_card(checkpoint))
+def card_tables(checkpoint: Path) -> dict[str, Table | Prose]:
+    """The tables of what lies beside a checkpoint: its figures, in plain words too, and a
+    ``NAME.history*.csv`` for each of its runs."""
+    card = load_card(checkpoint)
+    made: dict[str, Table | Prose] = {**tables(card)}
+    if sentences := plain_sentences(card):
+        made["plain"] = Prose(sentences)
     for history in sorted(checkpoint.parent.glob(f"{checkpoint.stem}.history*.csv")):
         with history.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))

@@ -56,13 +56,24 @@ class Table:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Prose:
+    """Sentences that stand in a page like a table, renewed with it."""
+
+    sentences: tuple[str, ...]
+
+    def markdown(self) -> str:
+        """One paragraph."""
+        return " ".join(self.sentences) + "\n"
+
+
 NOT_MEASURED = "*Not measured.*\n"
 
 _MARKER = r"<!-- table (?P<name>\S+) -->\n"
 
 
 def fill(
-    text: str, made: Mapping[str, Table], known: Callable[[str], bool] = lambda name: False
+    text: str, made: Mapping[str, Table | Prose], known: Callable[[str], bool] = lambda name: False
 ) -> str:
     """Markdown with the table below each marker renewed; one that is ``known`` by its name but not
     among those ``made`` says that it was not measured.

@@ -48,7 +48,7 @@ def tables(card: Mapping[str, Any]) -> dict[str, Table]:
 
 def is_known(name: str) -> bool:
     """Whether a network that was measured on more could have a table of this name."""
-    single = ("results", GOALS, "bands", "confident", "pipeline")
+    single = ("plain", "results", GOALS, "bands", "confident", "pipeline")
     return name in single or name.endswith(("-classes", "-groups")) or name.startswith("history")
 
 

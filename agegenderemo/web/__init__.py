@@ -1,1 +1,1 @@
-"""The pages of the demo: Live, Photo, Many photos, Video and About."""
+"""The pages of the demo: Live, Photo, Many, Video, Code and About."""

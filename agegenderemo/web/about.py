@@ -1,14 +1,16 @@
 """About: what the model is, how well it does, where it fails, and what happens to a picture."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from agegenderemo.inference.analyzer import Analyzer
-from agegenderemo.report import SETS, tables
+from agegenderemo.report import SETS, plain_sentences, tables
 from agegenderemo.tasks import TaskSpec
 from agegenderemo.tasks.cautions import cautions, not_facts
 from agegenderemo.web.cards import table_html
@@ -18,6 +20,19 @@ from agegenderemo.web.words import counted, listed
 
 _POSES = "Turned, covered, blurred or small faces, hard shadows, make-up, masks and drawings."
 _LICENCE = "Weights that were trained on such pictures are for non-commercial research."
+_DATA = {
+    "utkface": ("https://susanqq.github.io/UTKFace/", "for non-commercial research"),
+    "ferplus": ("https://github.com/microsoft/FERPlus", "labels MIT, pictures for research"),
+    "fairface": ("https://github.com/joojs/fairface", "CC BY 4.0"),
+    "ffhq": ("https://github.com/DCGM/ffhq-features-dataset", "CC BY-NC-SA 4.0"),
+}
+"""Where the data sets that have a name come from, and their terms."""
+
+_TEACHERS = {
+    "face_descriptor": ("HSE_FaceRec_tf", "https://github.com/HSE-asavchenko/HSE_FaceRec_tf",
+                        "the public face descriptor of Andrey Savchenko, Apache-2.0"),
+}  # fmt: skip
+"""The public networks that teach, by the file that a card names; others are this repository's."""
 _FAMILIES = {
     "agegendernet": ("an AgeGenderNet", ", a small residual network with attention"),
     "mobilenet_v1_face": ("a MobileNet", ", a public face network"),
@@ -44,6 +59,7 @@ about a person{_not_facts(tasks)}.</p>
 network reads {escape(counted(tasks))}{" together" if len(tasks) > 1 else ""}.</p>
 
 <h2>How well it does</h2>
+{"".join(f"<p>{escape(one)}</p>" for one in plain_sentences(card.get("figures") or {}))}
 {figures_html(card.get("figures") or {})}
 
 <h2>What it is bad at</h2>
@@ -57,6 +73,11 @@ network reads {escape(counted(tasks))}{" together" if len(tasks) > 1 else ""}.</
 {escape(privacy_sentence(limits))} Until then they lie in a temporary folder so that you can look at
 them and download them. There is no log of pictures, no history, no account and no tracking, and the
 page asks no other host for anything.</p>
+
+<h2>Where it comes from</h2>
+<ul>
+{_origins(card)}
+</ul>
 </article>
 """
 
@@ -99,17 +120,60 @@ def _model_sentences(card: Mapping[str, Any]) -> str:
 
 def _training(card: Mapping[str, Any]) -> str:
     """On whose faces it was trained, and whether a teacher helped, as its checkpoint says."""
-    provenance, recipe = card.get("provenance") or {}, card.get("recipe") or {}
-    sets = provenance.get("training_faces") or {}
+    sets = _sets(card)
     if not sets:
         return "."
     text = f", trained on {escape(listed([SETS.get(name, name) for name in sets]))}"
-    # Checkpoints of 0.1 name them in the recipe.
-    teachers = provenance.get("teachers") or recipe.get("teachers") or ()
+    teachers = _teachers(card)
     if teachers:
         text += f", with {'another network' if len(teachers) == 1 else 'other networks'} as "
         text += "its teacher" if len(teachers) == 1 else "its teachers"
     return f"{text}. {_LICENCE}"
+
+
+def _sets(card: Mapping[str, Any]) -> Sequence[str]:
+    return tuple((card.get("provenance") or {}).get("training_faces") or ())
+
+
+def _teachers(card: Mapping[str, Any]) -> Sequence[str]:
+    # Checkpoints of 0.1 name them in the recipe.
+    for part in ("provenance", "recipe"):
+        if found := (card.get(part) or {}).get("teachers"):
+            return tuple(map(str, found))
+    return ()
+
+
+def _origins(card: Mapping[str, Any]) -> str:
+    """Links to source, data and teachers, as items of a list."""
+    lines = [_source()]
+    for name in _sets(card):
+        if name in _DATA:
+            address, terms = _DATA[name]
+            lines.append(f"Data: {_link(SETS.get(name, name), address)}, {terms}.")
+    for teacher in _teachers(card):
+        if known := _TEACHERS.get(Path(teacher).stem):
+            name, address, what = known
+            lines.append(f"The first teacher: {_link(name, address)}, {what}.")
+    return "\n".join(f"<li>{line}</li>" for line in lines)
+
+
+def _source() -> str:
+    """The code and its licence; its address is known where a Space serves it."""
+    space = os.environ.get("SPACE_ID", "")
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", space):
+        files = f"https://huggingface.co/spaces/{space}"
+        source = _link("The source", f"{files}/tree/main")
+        notice = _link("NOTICE", f"{files}/blob/main/NOTICE")
+    else:
+        source, notice = "The source, the package <code>agegenderemo</code>,", "NOTICE"
+    return (
+        f"{source} is under the MIT licence; the weights are for non-commercial research. {notice} "
+        "has the licence of each part."
+    )
+
+
+def _link(text: str, address: str) -> str:
+    return f'<a href="{escape(address)}" target="_blank" rel="noopener">{escape(text)}</a>'
 
 
 def _not_facts(tasks: Sequence[TaskSpec]) -> str:

@@ -49,8 +49,9 @@ def build_demo(analyzer: "Analyzer", store: "Store") -> "gr.Blocks":
         import gradio as gr
 
     from agegenderemo.web.about import about_page
-    from agegenderemo.web.batch import batch_page
+    from agegenderemo.web.from_code import code_page
     from agegenderemo.web.live import live_page
+    from agegenderemo.web.many import many_page
     from agegenderemo.web.options import QUEUE_SIZE
     from agegenderemo.web.photo import photo_page
     from agegenderemo.web.privacy import privacy_html
@@ -66,11 +67,13 @@ def build_demo(analyzer: "Analyzer", store: "Store") -> "gr.Blocks":
                 live_page(analyzer)
             with gr.Tab("Photo", id="photo"):
                 photo_page(analyzer, store)
-            with gr.Tab("Many photos", id="many"):
-                batch_page(analyzer, store)
+            with gr.Tab("Many", id="many"):
+                many_page(analyzer, store)
             if find_spec("av"):
                 with gr.Tab("Video", id="video"):
                     video_page(analyzer, store)
+            with gr.Tab("Code", id="code"):
+                code_page(analyzer)
             with gr.Tab("About", id="about"):
                 about_page(analyzer, store.limits)
         gr.HTML(privacy_html(store.limits), apply_default_css=False, elem_id="privacy")

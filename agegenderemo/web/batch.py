@@ -1,4 +1,4 @@
-"""Many photos: files and zips in, a table, CSV, JSON and a zip of annotated pictures out."""
+"""What is read for the Many page: the pictures of uploaded files and zips, one after another."""
 
 import io
 import logging
@@ -6,19 +6,18 @@ import os
 import struct
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, BinaryIO
 
-import gradio as gr
 from PIL import Image
 
+from agegenderemo.batch.pool import cores, map_ordered
 from agegenderemo.errors import ImageError
 from agegenderemo.imaging.draw import annotate
 from agegenderemo.imaging.formats import (
-    IMAGE_SUFFIXES,
     is_picture_name,
     is_shadow,
     is_shadow_content,
@@ -26,15 +25,14 @@ from agegenderemo.imaging.formats import (
 from agegenderemo.imaging.load import shrink
 from agegenderemo.inference.analyzer import Analyzer
 from agegenderemo.results import error_record
-from agegenderemo.web.cards import face_table, note
-from agegenderemo.web.downloads import csv_text, download_text, full_disk_said, json_text
-from agegenderemo.web.guard import Store, StoreError
-from agegenderemo.web.guard.names import safe_name, visible
+from agegenderemo.types import Box, RGBImage
+from agegenderemo.web.cards import crop_url
+from agegenderemo.web.guard import Limits, Store, StoreError
+from agegenderemo.web.guard.names import visible
 from agegenderemo.web.guard.picture_pool import PicturePool
 from agegenderemo.web.guard.zip_names import zip_names
 from agegenderemo.web.guard.zips import BAD_ZIP, Budget, ZipError, check_zip
-from agegenderemo.web.photo import Photo, read_photo
-from agegenderemo.web.picture_input import FilesInput
+from agegenderemo.web.reading import Photo, read_photo
 
 _log = logging.getLogger(__name__)
 
@@ -42,8 +40,13 @@ MAX_PICTURES = 500
 MAX_PICTURE_BYTES = 50 * 2**20
 MAX_TOTAL_BYTES = 1000 * 2**20
 MAX_JPEG_SIDE = 65_500  # pixels: the format has no more
+_MAX_CROPS = 40  # faces of a picture that the table shows
+_CROP_SIDE = 72  # pixels
+_WORTH_PROCESSES = 20  # pictures: as many are read while a process starts
+_MAX_PROCESSES = 4  # of one batch; each has a network of its own in memory
+_NICE = 5
+_LOST = "It could not be read: it takes too much memory or time, or is damaged."
 _MAX_NAME = 200  # characters; a zip may state 65,535
-_HINT = "Choose several pictures, or a zip of them."
 _DAMAGED = "The zip is damaged or not a zip."
 _TOO_LARGE = f"Larger than {MAX_PICTURE_BYTES // 2**20} MB."
 _TOO_MUCH = f"There is more than {MAX_TOTAL_BYTES // 2**20} MB in all; the rest is left out."
@@ -158,44 +161,82 @@ def _member_item(
         return Item(name, error=str(error))
 
 
-def analyze_items(
-    analyzer: Analyzer,
-    items: Iterator[Item],
-    annotated: zipfile.ZipFile,
-    left: Counter[str] | None = None,
-    pool: PicturePool | None = None,
-) -> Iterator[dict[str, Any]]:
-    """One result a picture in the documented JSON shape, one with an ``error`` for a bad
-    one.
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one picture: its result in the documented JSON shape, or one with an
+    ``error``; how many of its faces were not read; the picture with its faces marked, as JPEG; and
+    the faces as small pictures (data URLs), or the whole one where it has none."""
 
-    The annotated pictures go into ``annotated`` as JPEG, under names that are unique there;
-    ``left`` is told how many faces of a picture were not read. ``pool`` reads them, or else the
-    thread that asks.
-    """
-    for number, item in enumerate(items, start=1):
-        if item.content is None:
-            yield error_record(item.name, item.error or "")
-            continue
+    record: dict[str, Any]
+    left: int = 0
+    drawn: bytes | None = None
+    crops: tuple[str, ...] = ()
+
+
+def read_item(analyzer: Analyzer, item: Item) -> Outcome:
+    """Read one picture; nothing that it holds is an exception."""
+    if item.content is None:
+        return failed(item, item.error or "")
+    try:
+        photo = read_photo(analyzer, item.content, item.name)
+    except ImageError as error:
+        return failed(item, error)
+    except Exception:  # one picture never ends the run for the others
+        _log.exception("A picture could not be analyzed.")
+        return failed(item, "It could not be analyzed.")
+    try:
+        image = photo.picture.image
+        boxes = [face.box for face in photo.faces[:_MAX_CROPS]] or [_whole(image)]
+        crops = tuple(crop_url(image, box, _CROP_SIDE) for box in boxes)
+        return Outcome(photo.record, photo.left, _drawn(photo), crops)
+    except Exception:
+        _log.exception("A picture could not be drawn.")
+        return Outcome(photo.record, photo.left)
+
+
+def failed(item: Item, error: Exception | str) -> Outcome:
+    """Of a picture that cannot be read."""
+    return Outcome(error_record(item.name, error))
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """What a process of the pool does."""
+
+    analyzer: Analyzer
+
+    def start(self) -> "_Reader":
+        os.nice(_NICE)  # live frames go first
+        return self
+
+    def __call__(self, item: Item) -> Outcome:
+        return read_item(self.analyzer, item)
+
+
+def read_all(
+    analyzer: Analyzer, items: Iterator[Item], count: int, limits: Limits, pool: PicturePool
+) -> Generator[Outcome, None, None]:
+    """The outcome of each item, in their order. Where there are many, processes of their own read
+    them, as for the command line, each picture within the seconds that the limits allow; a few
+    are read by a thread of ``pool`` before such a process would be ready."""
+    if count >= _WORTH_PROCESSES:
+        workers = min(_MAX_PROCESSES, max(1, cores() // 4))
+        lost = partial(failed, error=_LOST)
+        start = _Reader(analyzer).start
+        yield from map_ordered(start, items, workers, lost, limits.picture_seconds)
+        return
+    for item in items:
         try:
-            read = partial(read_photo, analyzer, item.content, item.name)
-            photo = pool.run(read) if pool else read()
+            yield pool.run(partial(read_item, analyzer, item))
         except ImageError as error:
-            yield error_record(item.name, error)
-            continue
-        except Exception:  # one picture never ends the run for the others
-            _log.exception("A picture could not be analyzed.")
-            yield error_record(item.name, "It could not be analyzed.")
-            continue
-        try:
-            drawn = _drawn(photo)
-        except Exception:
-            _log.exception("A picture could not be drawn.")
-        else:
-            name = safe_name(f"{number:03}-{Path(item.name).stem}.jpg")
-            annotated.writestr(name, drawn)
-        if left is not None and photo.left:
-            left[item.name] += photo.left
-        yield photo.record
+            yield failed(item, error)
+
+
+def _whole(image: RGBImage) -> Box:
+    height, width = image.shape[:2]
+    side = min(height, width)
+    x, y, half = width / 2, height / 2, side / 3  # a crop has a margin around it
+    return (x - half, y - half, x + half, y + half)
 
 
 def _drawn(photo: Photo) -> bytes:
@@ -205,92 +246,14 @@ def _drawn(photo: Photo) -> bytes:
     return stream.getvalue()
 
 
-def batch_page(analyzer: Analyzer, store: Store) -> None:
-    """Lay out the Many photos tab and its event."""
-    files = FilesInput(
-        file_count="multiple",
-        file_types=["image", *sorted(IMAGE_SUFFIXES), ".zip"],
-        label="Pictures or a zip",
-        show_label=False,
-        height=180,
-        elem_id="batch-input",
-    )
-    start = gr.Button("Analyze", variant="primary", elem_id="batch-start", elem_classes="narrow")
-    message = gr.HTML(note(_HINT, "hint"), elem_id="batch-message")
-    with gr.Column(visible=False, elem_id="batch-results") as results:
-        table = gr.HTML(elem_id="batch-table", apply_default_css=False)
-        with gr.Row(elem_classes="downloads"):
-            json_button = gr.DownloadButton("Download JSON", elem_id="batch-json", size="md")
-            csv_button = gr.DownloadButton("Download CSV", elem_id="batch-csv", size="md")
-            zip_button = gr.DownloadButton("Download pictures", elem_id="batch-zip", size="md")
-    start.click(
-        _batch_shower(analyzer, store),
-        files,
-        [message, results, table, json_button, csv_button, zip_button],
-        api_visibility="private",
-        concurrency_id="batch",
-        concurrency_limit=2,  # so that one address, which has one, never holds it
-        show_progress_on=[message],
-    )
-
-
-def _batch_shower(
-    analyzer: Analyzer, store: Store
-) -> Callable[[list[str] | None, gr.Progress], tuple[Any, ...]]:
-    pool = PicturePool(1, store.limits.picture_seconds, nice=5)
-
-    def show_batch(
-        paths: list[str] | None,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008 - gradio finds it by the default
-    ) -> tuple[Any, ...]:
-        if not paths:
-            return note(_HINT, "bad"), *(gr.skip(),) * 5
-        total = count_items(paths, store)
-        results: list[dict[str, Any]] = []
-        left: Counter[str] = Counter()
-        shadows: Counter[str] = Counter()
-        with full_disk_said(), store.all_or_nothing() as new_path:
-            zip_path = new_path("annotated.zip")
-            with store.create(zip_path) as file, zipfile.ZipFile(file, "w") as annotated:
-                items = read_items(paths, store, shadows)
-                for result in analyze_items(analyzer, items, annotated, left, pool):
-                    results.append(result)
-                    progress((len(results), max(total, len(results))), unit="pictures")
-            return (
-                note(_summary(results, left, shadows)),
-                gr.update(visible=True),
-                face_table(results, analyzer.tasks, with_file=True),
-                download_text(store, new_path("faces.json"), json_text(results)),
-                download_text(store, new_path("faces.csv"), csv_text(results, analyzer.tasks)),
-                str(zip_path),
-            )
-
-    return show_batch
-
-
-def _summary(results: Sequence[dict[str, Any]], left: Counter[str], shadows: Counter[str]) -> str:
-    faces = sum(len(result.get("faces", ())) for result in results)
-    bad = sum("error" in result for result in results)
-    text = f"{_counted(len(results) - bad, 'picture')} read, {_counted(faces, 'face')}"
-    text += f"; {bad} could not be read, the table says why." if bad else "."
-    if left:
-        text += f" {_counted(left.total(), 'face')} more in crowded pictures were left out."
-    if shadows:
-        text += f" {_counted(shadows.total(), 'macOS shadow')} left out."
-    return text
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def count_items(paths: Sequence[str | Path], store: Store) -> int:
     """How many pictures `read_items` will yield at most; nothing is unpacked."""
     total = 0
     for path in paths:
         try:
             with store.open(path) as file, zipfile.ZipFile(file) as archive:
-                total += sum(not one.is_dir() for one in archive.infolist())
+                members = archive.infolist()
+                total += sum(not (one.is_dir() or is_shadow(one.filename)) for one in members)
         except (*BAD_ZIP, struct.error, StoreError):
             total += 1
     return min(total, MAX_PICTURES)

@@ -1,4 +1,4 @@
-"""HTML pieces that the Photo and Many photos pages share: face cards, tables and notes."""
+"""HTML pieces that the Photo and Many pages share: face cards, tables and notes."""
 
 import base64
 import io
@@ -24,7 +24,7 @@ def face_cards(image: RGBImage, faces: Sequence[Face], tasks: Sequence[TaskSpec]
         cards.append(
             f'<button type="button" class="face-card" data-face="{index}" '
             f'aria-pressed="{str(index == 0).lower()}">'
-            f'<img src="{_crop_url(image, face.box)}" alt="Face {index + 1}" '
+            f'<img src="{crop_url(image, face.box)}" alt="Face {index + 1}" '
             f'width="{CROP_SIDE}" height="{CROP_SIDE}">'
             f'<span class="face-text">{"".join(_card_line(spec, record) for spec in tasks)}'
             f"{_flags(face.quality_flags)}</span></button>"
@@ -53,7 +53,7 @@ def face_table(
         for number, face in enumerate(result.get("faces", ()), start=1):
             cells = (
                 str(number),
-                *(_cell(spec, face) for spec in tasks),
+                *(cell(spec, face) for spec in tasks),
                 words.percent(face["score"]),
                 ", ".join(face["quality_flags"]),
             )
@@ -92,17 +92,14 @@ def _card_line(spec: TaskSpec, face: dict[str, Any]) -> str:
 
 
 def _range(spec: TaskSpec, face: dict[str, Any]) -> str:
-    """The values that hold four such faces in five, and their mean error."""
-    ends, error = words.interval(spec, face), face[f"{spec.name}_error"]
-    if not ends or error is None:
-        return ""
-    return f'<span class="face-range">{ends}, ± {words.number(spec, error)}</span>'
+    ends = words.interval(spec, face)
+    return f'<span class="face-range">{ends}</span>' if ends else ""
 
 
-def _cell(spec: TaskSpec, face: dict[str, Any]) -> str:
+def cell(spec: TaskSpec, face: dict[str, Any]) -> str:
     if spec.kind == "regression":
         ends = words.interval(spec, face)
-        return words.number(spec, face[spec.name]) + (f" <small>{ends}</small>" if ends else "")
+        return words.number(spec, face[spec.name]) + (f", <small>{ends}</small>" if ends else "")
     share = words.percent(words.probability(spec, face))
     return f"{words.label_html(spec, face)} <small>{share}</small>"
 
@@ -111,13 +108,13 @@ def _flags(flags: Sequence[str]) -> str:
     return f'<span class="face-flags">{", ".join(flags)}</span>' if flags else ""
 
 
-def _crop_url(image: RGBImage, box: Box) -> str:
-    """The face with some margin as a small square JPEG data URL."""
+def crop_url(image: RGBImage, box: Box, shown: int = CROP_SIDE) -> str:
+    """The face with some margin as a square JPEG data URL, shown at so many pixels."""
     x1, y1, x2, y2 = box
     half = (0.5 + _MARGIN) * max(x2 - x1, y2 - y1)
     x, y = (x1 + x2) / 2, (y1 + y2) / 2
     square = (round(x - half), round(y - half), round(x + half), round(y + half))
-    side = 2 * CROP_SIDE  # sharp on dense screens
+    side = 2 * shown  # sharp on dense screens
     # Cut from the array first: PIL would copy the whole picture for every face.
     height, width = image.shape[:2]
     left, top = max(0, square[0]), max(0, square[1])

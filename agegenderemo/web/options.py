@@ -4,10 +4,12 @@ import os
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from agegenderemo.web import assets
 from agegenderemo.web.guard import Limits
 from agegenderemo.web.guard.server import first_free_port
+from agegenderemo.web.sharing import SharedHead
 
 QUEUE_SIZE = 64
 PORTS = range(7860, 7960)
@@ -39,6 +41,7 @@ def page_options(limits: Limits) -> dict[str, Any]:
         "enable_monitoring": False,
         "ssr_mode": False,
         "pwa": False,
+        "app_kwargs": {"middleware": [Middleware(SharedHead)]},
     }
 
 

@@ -1,10 +1,9 @@
 """Photo: one picture, its faces as cards, a chart of the chosen face, and the public endpoint."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import gradio as gr
 
@@ -13,7 +12,6 @@ from agegenderemo.imaging.draw import annotate
 from agegenderemo.imaging.load import shrink
 from agegenderemo.inference.analyzer import Analyzer
 from agegenderemo.resources import resource_folder
-from agegenderemo.results import picture_record
 from agegenderemo.tasks import RegressionPrediction, TaskSpec
 from agegenderemo.types import Face
 from agegenderemo.web import assets, words
@@ -28,10 +26,14 @@ from agegenderemo.web.downloads import (
 )
 from agegenderemo.web.guard import Store, StoreError
 from agegenderemo.web.guard.picture_pool import PicturePool
-from agegenderemo.web.guard.pictures import Picture, read_faces, read_picture
 from agegenderemo.web.picture_input import PictureFile
+from agegenderemo.web.reading import Photo, read_photo
 
-EXAMPLES = ("astronaut.jpg", "solvay-1927.jpg")
+EXAMPLES = ("astronaut.jpg", "grace-hopper.jpg", "solvay-1927.jpg")
+_ABOUT_EXAMPLES = (
+    "Eileen Collins, Grace Hopper, and the Solvay conference of 1927, in which the shipped network "
+    "takes Marie Curie for a man."
+)
 MAX_SHOWN_SIDE = 2400
 """Pixels of the longer side of the annotated picture: more would only load the browser."""
 
@@ -62,6 +64,7 @@ def photo_page(analyzer: Analyzer, store: Store) -> None:
                 elem_id="photo-examples",
                 api_visibility="private",
             )
+            gr.HTML(note(_ABOUT_EXAMPLES), apply_default_css=False)
         with gr.Column(scale=7, min_width=300):
             message = gr.HTML(note(_HINT, "hint"), elem_id="photo-message")
             annotated = gr.Image(
@@ -136,26 +139,6 @@ def photo_page(analyzer: Analyzer, store: Store) -> None:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Photo:
-    """A picture that was read: the faces as they lie in what was decoded, its record in pixels of
-    the original, and how many more faces it has that were not read."""
-
-    picture: Picture
-    faces: list[Face]
-    record: dict[str, Any]
-    left: int
-
-
-def read_photo(analyzer: Analyzer, source: BinaryIO | bytes, name: str) -> Photo:
-    """Decode a stranger's picture and read its faces; raises ImageError."""
-    picture = read_picture(source, name)
-    faces, left, search = read_faces(analyzer, picture.image)
-    whole = [picture.to_full_size(face) for face in faces]
-    record = picture_record(name, picture.image, whole, search, analyzer.network)
-    return Photo(picture, faces, record | {"width": picture.width, "height": picture.height}, left)
-
-
 def _pool(store: Store) -> PicturePool:
     """As many threads as gradio has workers for it: one address, which has one call at a time,
     never holds both."""
@@ -205,8 +188,8 @@ def _legend(face: Face) -> str:
     if not names:
         return ""
     return (
-        f" Four in five such faces have a true {words.listed(names)} in the range "
-        "below the guess; ± is its mean error."
+        f' "Probably" means: the true {words.listed(names)} of four in five such faces lies in '
+        "that range."
     )
 
 
@@ -252,7 +235,7 @@ def _count(photo: Photo) -> str:
     read = len(photo.faces)
     if photo.left:
         return f"The {read} largest of {read + photo.left} faces are read, the largest first."
-    return "1 face, the largest first." if read == 1 else f"{read} faces, the largest first."
+    return "1 face." if read == 1 else f"{read} faces, the largest first."
 
 
 def _endpoint(analyzer: Analyzer, store: Store) -> Callable[[str], dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The inputs of the Photo and Many photos pages.
+"""The inputs of the Photo and Many pages.
 
 They have a file of their own because gradio writes a stub (``.pyi``, ignored by git) beside every
 module that defines a component, and mypy would read that in place of the page.

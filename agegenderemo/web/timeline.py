@@ -50,11 +50,10 @@ def _told(spec: TaskSpec, person: PersonRecord) -> str:
         ends = words.interval(spec, record)
         unit = f" {spec.unit}" if spec.unit else ""
         return f"{name}{words.number(spec, person[spec.name])}{unit}" + (
-            f" ({ends})" if ends else ""
+            f", {ends}" if ends else ""
         )
-    doubt = "perhaps " if person.get(f"{spec.name}_confident") is False else ""
     if spec.kind == "binary":
-        return f"{name}{doubt}{person[spec.name]}"
+        return f"{name}{words.hedged(spec, record)}"
     shares = person[f"{spec.name}_shares"]
     top = max(shares, key=shares.get)
     return f"{name}{top} {words.percent(shares[top])}"

@@ -11,6 +11,7 @@ import gradio as gr
 
 from agegenderemo.errors import FilmError
 from agegenderemo.inference.analyzer import Analyzer
+from agegenderemo.resources import resource_folder
 from agegenderemo.tasks import TaskSpec
 from agegenderemo.video.formats import FILM_SUFFIXES
 from agegenderemo.video.worker import WorkLimits, read_in_process
@@ -35,6 +36,13 @@ def video_page(analyzer: Analyzer, store: Store) -> None:
         show_label=False,
         height=180,
         elem_id="video-input",
+    )
+    gr.Examples(
+        [str(store.keep(resource_folder("examples") / "clip.mp4"))],
+        film,
+        label="No film at hand? Try this one",
+        elem_id="video-examples",
+        api_visibility="private",
     )
     start = gr.Button(
         "Read the film", variant="primary", elem_id="video-start", elem_classes="narrow"
@@ -165,7 +173,7 @@ def _time(seconds: float) -> str:
 def _cell(spec: TaskSpec, person: dict[str, Any]) -> str:
     if spec.kind == "regression":
         ends = words.interval(spec, person)
-        return words.number(spec, person[spec.name]) + (f" <small>{ends}</small>" if ends else "")
+        return words.number(spec, person[spec.name]) + (f", <small>{ends}</small>" if ends else "")
     if spec.kind == "binary":
         share = words.percent(words.probability(spec, person))
         return f"{words.label_html(spec, person)} <small>{share}</small>"

@@ -4,7 +4,7 @@ A face comes as its record, plain JSON types as `Face.to_dict` gives, so that ca
 downloads round alike.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -86,17 +86,32 @@ def percent(value: float) -> str:
 
 
 def interval(spec: TaskSpec, face: dict[str, Any]) -> str:
-    """The values that hold four such faces in five, or nothing."""
+    """Between which values the true one probably lies (of four such faces in five it does), or
+    nothing where the network is not calibrated.
+
+    >>> interval(TaskSpec("height", "regression", unit="cm"), {"height_interval": [160.4, 171.6]})
+    'probably 160 to 172'
+    """
     ends = face.get(f"{spec.name}_interval")
-    return f"{number(spec, ends[0])} to {number(spec, ends[1])}" if ends else ""
+    return f"probably {number(spec, ends[0])} to {number(spec, ends[1])}" if ends else ""
+
+
+def hedged(spec: TaskSpec, face: Mapping[str, Any]) -> str:
+    """The class of a face in a binary or categorical task, with "probably" before what is not much
+    more than a guess.
+
+    >>> glasses = TaskSpec("glasses", "binary", ("without", "with"))
+    >>> hedged(glasses, {"glasses": "with", "glasses_confident": False})
+    'probably with'
+    """
+    doubt = "probably " if face.get(f"{spec.name}_confident") is False else ""
+    return f"{doubt}{face[spec.name]}"
 
 
 def label_html(spec: TaskSpec, face: dict[str, Any]) -> str:
     """The class of a face in a binary or categorical task, the latter behind a dot of its
     colour."""
-    label, name = face[spec.name], escape(face[spec.name])
-    if face.get(f"{spec.name}_confident") is False:
-        name = f'<span class="not-sure">not sure, perhaps {name}</span>'
+    label, name = face[spec.name], escape(hedged(spec, face))
     if spec.kind == "binary":
         return name
     return f'<span class="face-class" style="--dot:{class_color(spec, label)}">{name}</span>'

@@ -1,8 +1,8 @@
 """The real app, ``python app.py`` but for its numbers, as a stranger talks to it without a page."""
 
 import json
-from collections.abc import Sequence
-from pathlib import Path
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -54,6 +54,16 @@ class Stranger:
 
     def run(self, function: dict[str, Any], data: list[Any]) -> dict[str, Any]:
         """The output of a function that the page calls, as it comes through the queue."""
+        *_, last = self.outputs(function, data)
+        return last
+
+    def told(self, function: dict[str, Any], data: list[Any]) -> str:
+        """The first text that a function gives which goes on until it is done."""
+        texts = [one for output in self.outputs(function, data) for one in output["data"]]
+        return next(one for one in texts if isinstance(one, str))
+
+    def outputs(self, function: dict[str, Any], data: list[Any]) -> Iterator[dict[str, Any]]:
+        """What comes through the queue, up to the last output."""
         self._calls += 1
         session = f"call-{self._calls}"
         joined = self.join(function["id"], data, session)
@@ -62,18 +72,20 @@ class Stranger:
         with self.web.stream("GET", address) as stream:
             for line in stream.iter_lines():
                 message = json.loads(line.removeprefix("data: ")) if line else {}
-                if message.get("msg") == "process_completed":
+                if message.get("msg") in ("process_generating", "process_completed"):
                     assert message["success"], message
-                    output: dict[str, Any] = message["output"]
-                    return output
+                    yield message["output"]
+                    if message["msg"] == "process_completed":
+                        return
         raise AssertionError("the stream ended without an answer")
 
     def many(self, files: Files) -> list[dict[str, Any]]:
         """The records that Many photos makes of some files."""
         sent = [file(path) for path in self.upload(files)]
-        output = self.run(self.function("batch-input", "batch-table"), [sent])
-        paths = {Path(one).name: one for one in paths_in(output)}
-        records: list[dict[str, Any]] = self.fetch(paths["faces.json"]).json()
+        told = self.told(self.function("batch-input", "batch-run"), [sent])
+        (path,) = re.findall(r'data-path="([^"]+)"', told)
+        end = json.loads(self.fetch(path).text.splitlines()[-1])
+        records: list[dict[str, Any]] = self.fetch(end["downloads"]["JSON"]).json()
         return records
 
     def fetch(self, path: str) -> httpx.Response:

@@ -5,7 +5,9 @@ import io
 import json
 import math
 import random
+import re
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -13,13 +15,13 @@ from typing import Any
 
 import gradio as gr
 import pytest
-from pages import ASTRONAUT, SOLVAY
+from pages import ASTRONAUT, SOLVAY, run_lines, run_many
 
 from agegenderemo import Analyzer
 from agegenderemo.errors import CheckpointError
 from agegenderemo.report import load_card
 from agegenderemo.resources import default_checkpoint
-from agegenderemo.web import batch, photo
+from agegenderemo.web import many, photo
 from agegenderemo.web.about import figures_html
 from agegenderemo.web.guard import Limits, Store
 
@@ -33,7 +35,7 @@ def _photo(analyzer: Analyzer, store: Store, paths: list[str]) -> Any:
 
 
 def _batch(analyzer: Analyzer, store: Store, paths: list[str]) -> Any:
-    return batch._batch_shower(analyzer, store)(paths, gr.Progress())
+    return run_many(analyzer, store, paths)
 
 
 def _sent(store: Store) -> list[str]:
@@ -70,14 +72,15 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(
 def test_a_batch_that_fails_in_the_middle_leaves_nothing(
     analyzer: Analyzer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def progress(*_: Any, **__: Any) -> None:
+    def fails(*_: Any) -> None:
         raise RuntimeError("whatever")
 
     with closing(Store(parent=tmp_path)) as store:
         sent = _sent(store)
         before = _files(store)
+        monkeypatch.setattr(many._Run, "add", fails)
         with pytest.raises(RuntimeError, match="whatever"):
-            batch._batch_shower(analyzer, store)(sent, progress)  # type: ignore[arg-type]
+            run_many(analyzer, store, sent)
         assert _files(store) == before
 
 
@@ -90,15 +93,49 @@ def test_a_picture_that_takes_too_long_is_a_sentence_and_the_next_one_is_read(
         message = _photo(analyzer, store, [large])[0]
         assert 'class="note bad"' in message
         assert "takes too long to read; make it smaller" in message or "busy" in message
-        json_path = _batch(analyzer, store, [large, large])[3]
-        records = json.loads(Path(json_path).read_text("utf-8"))
+        records = _batch(analyzer, store, [large, large])[1:-1]
         assert all("too long" in one["error"] or "busy" in one["error"] for one in records)
         assert len(records) == 2
     with closing(Store(parent=tmp_path)) as store:
-        assert "1 face," in _photo(analyzer, store, _sent(store))[0]
+        assert "1 face." in _photo(analyzer, store, _sent(store))[0]
     for thread in threading.enumerate():  # a test that ends must not end the process under them
         if thread.name == "picture":
             thread.join(30)
+
+
+def test_a_run_is_ended_only_by_whom_knows_its_path(analyzer: Analyzer, tmp_path: Path) -> None:
+    runs = many.Runs()
+    with closing(Store(parent=tmp_path)) as store:
+        sent = [str(store.keep(ASTRONAUT)) for _ in range(3)]
+        run = many.batch_runner(analyzer, store, runs)(sent)
+        told = next(run)
+        (path,) = re.findall(r'data-path="([^"]+)"', told)
+        odd: tuple[Any, ...] = (None, 1, [path], {"a": path}, path[:-1], path + " ", "", "/" * 9999)
+        assert not any(runs.cancel(one) for one in odd)
+        next(run)
+        assert runs.cancel(path)
+        assert list(run) == []
+        lines = run_lines(told)
+        assert [sorted(line) for line in lines[1:-1]] == [["crops", "faces", "file"]]
+        assert lines[-1]["message"] == "Cancelled. 1 picture read, 1 face."
+        assert not runs.cancel(path)  # it is over
+
+
+def test_a_run_whose_page_is_gone_keeps_what_was_read_until_the_sweep(
+    analyzer: Analyzer, tmp_path: Path
+) -> None:
+    with closing(Store(parent=tmp_path)) as store:
+        sent = [str(store.keep(ASTRONAUT)) for _ in range(3)]
+        kept = _files(store)
+        run = many.batch_runner(analyzer, store, many.Runs())(sent)
+        told = next(run)
+        next(run)
+        run.close()  # type: ignore[attr-defined]
+        end = run_lines(told)[-1]
+        assert end["message"].startswith("Cancelled. 1 picture read")
+        assert len(json.loads(Path(end["downloads"]["JSON"]).read_text("utf-8"))) == 1
+        store.sweep(time.time() + store.limits.promise_seconds)
+        assert _files(store) == kept  # the examples stay, nothing of the run does
 
 
 # ------------------------------------------------------------------ a damaged card

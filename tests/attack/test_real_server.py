@@ -45,7 +45,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stranger]:
         # It is stopped in the middle of a batch.
         photos = zipped({f"{n}.jpg": ASTRONAUT.read_bytes() for n in range(200)})
         (path,) = one.upload([("phone.zip", photos)])
-        number = one.function("batch-input", "batch-table")["id"]
+        number = one.function("batch-input", "batch-run")["id"]
         assert one.join(number, [[file(path)]]).status_code == 200
         one.web.close()
         time.sleep(2)

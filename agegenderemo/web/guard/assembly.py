@@ -39,8 +39,12 @@ def mount(
     from starlette.middleware import Middleware
 
     close_shortcuts(demo)
-    inner = [Middleware(Guard, demo=demo, store=store, rules=rules)]
-    gr.mount_gradio_app(web, demo, path, app_kwargs={"middleware": inner}, **page)
+    inner = dict(page.get("app_kwargs") or {})
+    inner["middleware"] = [
+        Middleware(Guard, demo=demo, store=store, rules=rules),
+        *inner.get("middleware", ()),
+    ]
+    gr.mount_gradio_app(web, demo, path, **{**page, "app_kwargs": inner})
     demo.is_running = demo.has_launched = True
 
 

@@ -1,9 +1,13 @@
 """How much work one picture of a stranger may be: pixels, scans, faces; one large decode at a
 time. What a picture is, `imaging.decode` decides; here are its bounds."""
 
-import threading
+import fcntl
+import os
+import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from agegenderemo.detection import Found
@@ -11,6 +15,7 @@ from agegenderemo.errors import ImageError
 from agegenderemo.imaging import decode
 from agegenderemo.imaging.decode import Bounds, Picture
 from agegenderemo.types import Detection, Face, RGBImage
+from agegenderemo.web.guard.store import base_folder
 
 __all__ = ["BOUNDS", "MAX_FACES", "Picture", "read_faces", "read_picture"]
 
@@ -29,8 +34,7 @@ LARGE_PIXELS = 16_000_000
 MAX_FACES = 200
 """Faces that are read in a picture; the rest is counted."""
 WAIT_SECONDS = 30.0
-
-_large = threading.Lock()
+_LOOK_SECONDS = 0.05
 
 
 class _Reads(Protocol):
@@ -63,9 +67,25 @@ def _turn(pixels: int) -> Iterator[None]:
     if pixels <= LARGE_PIXELS:
         yield
         return
-    if not _large.acquire(timeout=WAIT_SECONDS):
-        raise ImageError("The server is busy with other large pictures; try again in a minute.")
+    # The lock of a folder, for the processes of a batch read pictures too.
+    folder = base_folder(Path(tempfile.gettempdir())) / "large"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
+        _acquire(lock, time.monotonic() + WAIT_SECONDS)
         yield
     finally:
-        _large.release()
+        os.close(lock)
+
+
+def _acquire(lock: int, until: float) -> None:
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise ImageError(
+                    "The server is busy with other large pictures; try again in a minute."
+                ) from None
+            time.sleep(_LOOK_SECONDS)

@@ -54,6 +54,7 @@ OPEN = (
     Route(_GET, "/static/{path:path}", "asset"),
     Route(_GET, "/favicon.ico", "asset"),
     Route(_GET, "/robots.txt", "asset"),
+    Route(_LOOK, "/preview.jpg", "asset"),
     Route(_GET, "/gradio_api/theme.css", "asset"),
     Route(_GET, "/gradio_api/info", query=("serialize",)),
     Route(_GET, "/gradio_api/app_id"),

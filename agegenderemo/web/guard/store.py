@@ -57,7 +57,7 @@ class Store:
         self._entries: dict[str, _Entry] = {}
         self._files = Shares(self.limits.address_files, 2**31, "files")
         self._bytes = Shares(self.limits.address_bytes, self.limits.all_bytes, "bytes of files")
-        base = _base_folder(Path(parent or tempfile.gettempdir()))
+        base = base_folder(Path(parent or tempfile.gettempdir()))
         with _locked(base):
             _remove_dead(base)
             self.folder = Path(tempfile.mkdtemp(prefix=_RUN, dir=base)).resolve()
@@ -206,7 +206,7 @@ def _open_regular(name: str, folder: int) -> BinaryIO:
     return os.fdopen(file, "rb")
 
 
-def _base_folder(parent: Path) -> Path:
+def base_folder(parent: Path) -> Path:
     """The folder of all runs of this user, which nobody else may enter."""
     base = parent / f"agegenderemo-{os.getuid()}"
     with contextlib.suppress(FileExistsError):

@@ -25,11 +25,11 @@ export function settled(task, value, shown) {
   return Math.abs(value - shown) <= STICKS * step ? shown : Math.round(value / step) * step;
 }
 
-// The answer alone, with a question mark for what is not more than a guess. Networks that are not
-// calibrated do not say (null), and get none.
+// The answer alone, after "probably" where it is not more than a guess. Networks that are not
+// calibrated do not say (null).
 function answer(task, face, numbers) {
   if (task.kind === "regression") return numbers[task.name].toFixed(task.digits);
-  return face[task.name] + (face[task.name + "_confident"] === false ? "?" : "");
+  return (face[task.name + "_confident"] === false ? "probably " : "") + face[task.name];
 }
 
 // What goes behind it: the unit, or the probability.
@@ -72,7 +72,7 @@ export const labelWords = (tasks, face, numbers) =>
     ? READING
     : tasks.map((task) => named(task, answer(task, face, numbers))).join(" · ");
 
-// The values that hold four such faces in five, and their mean error.
+// Between which values the true ones probably lie: of four such faces in five they do.
 export function rangeWords(tasks, face) {
   if (face.settled === false) return "";
   const ranges = tasks
@@ -80,11 +80,9 @@ export function rangeWords(tasks, face) {
     .map((task) => {
       const number = (value) => value.toFixed(task.digits);
       const ends = face[task.name + "_interval"].map(number).join(" to ");
-      const error = face[task.name + "_error"];
-      const words = [ends, task.unit].filter(Boolean).join(" ");
-      return named(task, error === null ? words : words + ", ± " + number(error));
+      return named(task, ["probably", ends, task.unit].filter(Boolean).join(" "));
     });
-  return ranges.length ? "Most such faces: " + ranges.join("; ") : "";
+  return ranges.join("; ");
 }
 
 // The colours of a face: of its class in the first categorical task, else in the first binary one.

@@ -1,0 +1,151 @@
+"""Use from code: lines that work as they are printed, and what the fields of the answer mean."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from agegenderemo.inference.analyzer import Analyzer
+from agegenderemo.results import json_schema
+from agegenderemo.tasks import TaskSpec
+from agegenderemo.web import assets
+from agegenderemo.web.cards import table_html
+
+ADDRESS = "http://127.0.0.1:7860/"
+"""Of the server, in the lines below; the page's script puts in the one that the visitor sees."""
+
+PYTHON = """\
+from agegenderemo import Analyzer
+
+analyzer = Analyzer.from_checkpoint()
+for face in analyzer.analyze("photo.jpg"):
+    print(face.to_dict())
+"""
+
+SHELL = """\
+agegenderemo analyze photo.jpg --json -
+"""
+
+CLIENT = f"""\
+from gradio_client import Client, handle_file
+
+client = Client("{ADDRESS}")
+record = client.predict(handle_file("photo.jpg"), api_name="/analyze")
+for face in record["faces"]:
+    print(face)
+"""
+
+CURL = f"""\
+server={ADDRESS}gradio_api
+path=$(curl -s -F files=@photo.jpg $server/upload | cut -d'"' -f2)
+data='{{"data": [{{"path": "'$path'", "meta": {{"_type": "gradio.FileData"}}}}]}}'
+event=$(curl -s -H 'Content-Type: application/json' -d "$data" $server/call/analyze | cut -d'"' -f4)
+curl -s $server/call/analyze/$event
+"""
+
+_TYPES = {
+    "number": "number",
+    "integer": "whole number",
+    "string": "text",
+    "boolean": "true or false",
+    "array": "list",
+    "object": "object",
+    "null": "null",
+}
+
+
+def code_page(analyzer: Analyzer) -> None:
+    """Lay out the Code tab."""
+    gr.HTML(
+        code_html(analyzer.tasks),
+        js_on_load=assets.script("code"),
+        apply_default_css=False,
+        elem_id="code-page",
+    )
+
+
+def code_html(tasks: Sequence[TaskSpec]) -> str:
+    """The text of the page."""
+    return f"""
+<article class="about">
+<p class="lead">Your own program can have pictures read too: on your machine, or by this server.</p>
+
+<h2>In Python, on your machine</h2>
+<p>After <code>pip install .</code> in the folder of the source. No server is asked.</p>
+{_lines("python", PYTHON)}
+
+<h2>In a shell, on your machine</h2>
+<p>One line of JSON a picture; <code>agegenderemo --help</code> has the rest.</p>
+{_lines("shell", SHELL)}
+
+<h2>From this server, in Python</h2>
+<p>After <code>pip install gradio_client</code>. The picture is sent to this server, which deletes
+it as it does all others.</p>
+{_lines("client", CLIENT)}
+
+<h2>From this server, by curl</h2>
+<p>The picture goes up, then it is asked for, then its answer is waited for. The path that the
+upload returns is a secret of 128 random bits: who has it may fetch the picture until it is
+deleted.</p>
+{_lines("curl", CURL)}
+
+<h2>The answer, field by field</h2>
+<p>JSON, of one shape everywhere. A picture that cannot be read has an <code>error</code> in place
+of its faces; this server says such a sentence instead of an answer.</p>
+{_fields_table(json_schema(tasks))}
+</article>
+"""
+
+
+def _lines(name: str, code: str) -> str:
+    return (
+        f'<div class="code-lines"><button type="button" class="button" hidden>Copy</button>'
+        f'<pre tabindex="0" data-code="{name}"><code>{escape(code)}</code></pre></div>'
+    )
+
+
+def fields(schema: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Name, type and meaning of every field of a record, as its JSON Schema has them."""
+    read, failed = schema["oneOf"]
+    yield from _properties(read, "", schema)
+    known = read["properties"]
+    more = {name: one for name, one in failed["properties"].items() if name not in known}
+    yield from _properties({"properties": more}, "", schema)
+
+
+def _properties(
+    owner: Mapping[str, Any], prefix: str, schema: Mapping[str, Any]
+) -> Iterator[tuple[str, str, str]]:
+    for name, one in owner["properties"].items():
+        yield f"{prefix}{name}", _type(one), one.get("description", "")
+        inner = one.get("items", {})
+        if "$ref" in inner:
+            face = schema["$defs"][inner["$ref"].rpartition("/")[2]]
+            yield from _properties(face, f"{prefix}{name}[].", schema)
+        elif any(part.get("description") for part in one.get("properties", {}).values()):
+            yield from _properties(one, f"{prefix}{name}.", schema)
+
+
+def _type(one: Mapping[str, Any]) -> str:
+    if "enum" in one:
+        return "one of " + ", ".join(map(str, one["enum"]))
+    if "const" in one:
+        return str(one["const"])
+    names = one["type"] if isinstance(one["type"], list) else [one["type"]]
+    text = " or ".join(_TYPES[name] for name in names)
+    if "minItems" in one and one.get("minItems") == one.get("maxItems"):
+        text = text.replace("list", f"list of {one['minItems']}")
+    if "minimum" in one and "maximum" in one:
+        text += f", {one['minimum']} to {one['maximum']}"
+    return text
+
+
+def _fields_table(schema: Mapping[str, Any]) -> str:
+    rows = "".join(
+        f'<tr><th scope="row"><code>{escape(name)}</code></th><td>{escape(kind)}</td>'
+        f"<td>{escape(meaning)}</td></tr>"
+        for name, kind, meaning in fields(schema)
+    )
+    head = "".join(f'<th scope="col">{title}</th>' for title in ("Field", "Type", "Meaning"))
+    return table_html(f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>")
