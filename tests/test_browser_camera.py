@@ -138,6 +138,7 @@ def test_a_server_that_stops_and_returns(browser: "Browser", tmp_path: Path) -> 
             assert app.files() == []
             expect(page.locator("#live")).to_have_attribute("data-state", "gone")
             expect(page.locator("#live-message")).to_contain_text("server does not answer")
+            expect(page.locator(".live-card").first).to_have_css("opacity", "0.4")  # it is old
             gone = frames(page)
             app.start()
             running = page.locator('#live[data-state="running"]')

@@ -43,7 +43,7 @@ class Thresholds(SettlingRates):
     """Pixels of the longer side of the copy of a frame that is searched."""
     min_face_size: float = 30
     """Pixels of that copy."""
-    max_faces: float = 8
+    max_faces: float = 24
     """Of a frame that are followed."""
     max_people: float = 64
     """Who are remembered at most; those who were seen last stay."""

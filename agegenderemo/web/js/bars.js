@@ -51,6 +51,32 @@ export function newCard(template, tasks, ribbonSeconds) {
   return card;
 }
 
+const PICTURE_EVERY = 1000; // ms
+const MARGIN = 0.25; // of the longer side of a face, around it
+
+// The face's picture on its card, cut from the frame; a new one now and then, for it must not flicker.
+export function fillPicture(card, face, frame, mirrored, now) {
+  if (now - (card.dataset.pictured ?? -Infinity) < PICTURE_EVERY) return;
+  card.dataset.pictured = now;
+  const picture = card.querySelector(".live-picture");
+  const [x1, y1, x2, y2] = face.box;
+  const side = (1 + 2 * MARGIN) * Math.max(x2 - x1, y2 - y1);
+  const pen = picture.getContext("2d");
+  pen.setTransform(mirrored ? -1 : 1, 0, 0, 1, mirrored ? picture.width : 0, 0);
+  pen.clearRect(0, 0, picture.width, picture.height);
+  pen.drawImage(
+    frame,
+    (x1 + x2 - side) / 2,
+    (y1 + y2 - side) / 2,
+    side,
+    side,
+    0,
+    0,
+    picture.width,
+    picture.height,
+  );
+}
+
 // Show a face; `numbers` are its settled ones, by task.
 export function fillCard(card, tasks, face, numbers, selected) {
   const text = (selector, words) => (card.querySelector(selector).textContent = words);

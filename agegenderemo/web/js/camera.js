@@ -1,7 +1,14 @@
 // The camera of the browser, and its pictures as small JPEGs.
 
-const MAX_WIDTH = 640; // pixels sent; the camera is asked for the same
-const JPEG_QUALITY = 0.8;
+// Pixels and quality of what is sent, the best first; the camera is asked for the first.
+const SIZES = [
+  { width: 640, quality: 0.8 },
+  { width: 480, quality: 0.7 },
+  { width: 320, quality: 0.6 },
+];
+const SLOW = 700; // ms of a round trip, on average, after which smaller frames are sent
+const QUICK = 250; // and below which larger ones are
+const CHOSEN = "agegenderemo-camera"; // where the browser remembers which camera was chosen
 export const FRAME_TIME = 34; // ms between two pictures of the camera
 
 const TROUBLES = {
@@ -23,10 +30,35 @@ export const hasCameras = () => Boolean(navigator.mediaDevices?.getUserMedia);
 export const cameraTrouble = (error) =>
   TROUBLES[error.name] ?? "The camera could not be opened: " + error.message + ".";
 
-export function openCamera(deviceId) {
-  const wish = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 } };
-  if (deviceId) wish.deviceId = { exact: deviceId };
+// By its id, or else by where it looks: "user" or "environment".
+export function openCamera({ id, facing } = {}) {
+  const wish = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 60 } };
+  if (id) wish.deviceId = { exact: id };
+  else if (facing) wish.facingMode = { ideal: facing };
   return navigator.mediaDevices.getUserMedia({ video: wish, audio: false });
+}
+
+// Which camera was chosen last, as openCamera takes it; browsers may refuse to remember.
+export function chosenCamera() {
+  try {
+    return JSON.parse(localStorage.getItem(CHOSEN)) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+export function rememberCamera(choice) {
+  try {
+    localStorage.setItem(CHOSEN, JSON.stringify(choice));
+  } catch {
+    // It is asked for again next time.
+  }
+}
+
+// Which of SIZES to send, given the one that is sent now and the mean round trip in ms.
+export function frameSize(size, roundTrip) {
+  if (roundTrip > SLOW) return Math.min(size + 1, SIZES.length - 1);
+  return roundTrip < QUICK ? Math.max(size - 1, 0) : size;
 }
 
 export const closeCamera = (stream) => stream?.getTracks().forEach((track) => track.stop());
@@ -49,13 +81,14 @@ export function newFrameCanvas() {
   return canvas;
 }
 
-// The video's picture as a JPEG data URL; the canvas keeps it.
-export function grab(video, canvas) {
-  const scale = Math.min(1, MAX_WIDTH / video.videoWidth);
+// The video's picture as a JPEG data URL, of one of SIZES; the canvas keeps it.
+export function grab(video, canvas, size = 0) {
+  const { width, quality } = SIZES[size];
+  const scale = Math.min(1, width / video.videoWidth);
   canvas.width = Math.round(video.videoWidth * scale);
   canvas.height = Math.round(video.videoHeight * scale);
   canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
-  return canvas.toDataURL("image/jpeg", JPEG_QUALITY);
+  return canvas.toDataURL("image/jpeg", quality);
 }
 
 // Calls `seen` for every new picture until it returns false.

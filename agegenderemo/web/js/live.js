@@ -1,26 +1,32 @@
 // Live page. gr.HTML runs this once with `element` (its root) and `server` (Python functions),
 // joined with the modules that it imports.
-import { fillCard, newCard } from "./bars.js";
+import { fillCard, fillPicture, newCard } from "./bars.js";
 import {
   FRAME_TIME,
   NO_CAMERA_HERE,
   cameraTrouble,
+  chosenCamera,
   closeCamera,
+  frameSize,
   grab,
   hasCameras,
   listCameras,
   newFrameCanvas,
   openCamera,
+  rememberCamera,
   watchVideo,
 } from "./camera.js";
+import { Recording } from "./record.js";
 import { Pasts, RIBBON_SECONDS } from "./ribbon.js";
-import { saveJson, savePicture } from "./save.js";
+import { saveFiles, saveJson, savePicture } from "./save.js";
 import { drawFaces, onStage } from "./stage.js";
 import { categorical, settled } from "./words.js";
 
 const REPLY_TIMEOUT = 10000; // ms
 const RETRY_DELAY = 1000; // ms between attempts while the server is gone
 const MAX_CARDS = 8;
+const BEHIND = 1000; // ms of a round trip from which it is said
+const SIZED_EVERY = 3; // replies between two looks at the size of what is sent
 const NO_FACE_AFTER = 5; // empty replies in a row before saying so
 
 const find = (id) => element.querySelector("#" + id);
@@ -33,6 +39,10 @@ const toggle = find("live-toggle");
 const mirror = find("live-mirror");
 const cameras = find("live-camera");
 const freezer = find("live-freeze");
+const recorder = find("live-record");
+const flipper = find("live-flip");
+const stage = toggle.parentElement;
+const controls = mirror.closest(".live-controls");
 const savers = [find("live-save-picture"), find("live-save-json")];
 const list = find("live-faces");
 const template = find("live-card");
@@ -46,7 +56,7 @@ let nextFrame = newFrameCanvas(); // the one that is sent next
 let viewer = ""; // our name, a new one for every start
 let stream = null;
 let run = 0; // grows with every start and stop: an older loop sees it and ends
-let slots = []; // {id, face, numbers, card}: a face keeps its slot from frame to frame
+let slots = []; // {id, face, numbers, card}: a face keeps its slot, the largest have cards
 let selected = null; // id of a slot
 let frozen = false;
 let last = null; // the reply that is shown
@@ -55,49 +65,75 @@ let emptyReplies = 0;
 let interval = 0; // ms, running means
 let roundTrip = 0;
 let lastReply = 0;
+let size = 0; // of the frames that are sent, see frameSize
+let resting = false; // stopped for nobody sees the page
+let facing = null; // where the camera looks, if it says so
+let recording = null;
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 function setState(state, text) {
   root.dataset.state = state;
+  // A button on the stage would cover faces.
+  const place = state === "running" || state === "gone" ? controls : stage;
+  if (toggle.parentElement !== place) {
+    const focused = document.activeElement === toggle;
+    if (place === controls) place.prepend(toggle);
+    else place.append(toggle);
+    if (focused) toggle.focus({ preventScroll: true });
+  }
   if (message.textContent !== text) message.textContent = text; // screen readers say it once
   message.hidden = !text;
 }
 
 // ---------------------------------------------------------------- start and stop
 
-async function start() {
+async function start(choice = chosenCamera()) {
   stop();
   const mine = ++run;
   viewer = [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16)).join("-");
-  toggle.textContent = "Stop camera";
+  toggle.textContent = "Cancel";
   setState("starting", "Waiting for the camera…");
   if (!hasCameras()) return fail(NO_CAMERA_HERE);
   try {
-    const opened = await openCamera(cameras.value);
+    const opened = await openCamera(choice).catch((error) => {
+      // The chosen one is not here today: any will do.
+      if (error.name !== "OverconstrainedError" || !choice.id) throw error;
+      return openCamera();
+    });
     if (mine !== run) return closeCamera(opened);
     stream = opened;
     const track = stream.getVideoTracks()[0];
     track.onended = () => mine === run && fail("The camera was disconnected. Connect it, then start again.");
     video.srcObject = stream;
     await video.play();
-    await listCameras(cameras, track.getSettings().deviceId);
+    const { deviceId, facingMode } = track.getSettings();
+    await listCameras(cameras, deviceId);
+    facing = facingMode ?? null;
+    // Phones have cameras in front and behind; others are chosen by name.
+    flipper.hidden = !facing || cameras.hidden;
+    cameras.hidden ||= !flipper.hidden;
+    setMirror(facing !== "environment");
   } catch (error) {
     if (mine === run) fail(cameraTrouble(error));
     return;
   }
   if (mine !== run) return;
+  toggle.textContent = "Stop camera";
   setState("running", "Looking for faces…");
   readFrames(mine);
+  look();
 }
 
 function stop() {
   run += 1;
+  resting = false;
+  record(false);
   closeCamera(stream);
   video.srcObject = null;
   if (stream) leave();
   stream = null;
-  interval = roundTrip = lastReply = emptyReplies = 0;
+  interval = roundTrip = lastReply = emptyReplies = size = 0;
   toggle.textContent = "Start camera";
   status.textContent = "";
   freeze(false);
@@ -105,6 +141,16 @@ function stop() {
   setState("idle", "The camera is off.");
   showFaces([]);
   overlay.width = 0; // clears it
+}
+
+// A camera that nobody looks at is off: in another tab of the page, or of the browser.
+function look() {
+  const seen = !document.hidden && root.getClientRects().length > 0;
+  if (seen && resting) start();
+  if (seen || !stream) return;
+  stop();
+  resting = true;
+  setState("idle", "The camera rests while this page is hidden.");
 }
 
 // Tell the server that we left. A closing page cancels what gradio sends for us, but not a beacon.
@@ -134,7 +180,7 @@ async function newFrame() {
 }
 
 async function send() {
-  const data = ready || grab(video, nextFrame);
+  const data = ready || grab(video, nextFrame, size);
   ready = "";
   fresh = false;
   [frame, nextFrame] = [nextFrame, frame];
@@ -156,16 +202,16 @@ async function readFrames(mine) {
     if (mine !== run) return false;
     fresh = true;
     // The reply is near: encode what it will wait for.
-    if (sent && performance.now() - sent > roundTrip - FRAME_TIME) ready = grab(video, nextFrame);
+    if (sent && performance.now() - sent > roundTrip - FRAME_TIME) ready = grab(video, nextFrame, size);
     wake?.();
   });
   while (mine === run) {
     await newFrame();
     if (mine !== run) return;
     if (!element.isConnected) return stop();
-    if (frozen || !video.offsetParent || !video.videoWidth) {
+    if (frozen || !video.videoWidth) {
       ready = "";
-      await sleep(frozen ? 100 : 200); // another tab of the page may be open
+      await sleep(100);
       continue;
     }
     const [reply, spent] = await send();
@@ -193,13 +239,15 @@ function accept(reply, spent) {
   if (lastReply) interval = mean(interval, now - lastReply);
   lastReply = now;
   frames += 1;
+  if (frames % SIZED_EVERY === 0) size = frameSize(size, roundTrip);
+  recording?.add(reply.faces, now);
   emptyReplies = reply.faces.length ? 0 : emptyReplies + 1;
   setState(
     "running",
     emptyReplies >= NO_FACE_AFTER ? "No face is seen. Look at the camera, in good light." : "",
   );
   last = reply;
-  freezer.hidden = false;
+  freezer.hidden = recorder.hidden = false;
   showFaces(reply.faces);
   if (pasts.remember(reply.faces, now)) drawRibbon();
   draw(reply.width, reply.height);
@@ -207,43 +255,55 @@ function accept(reply, spent) {
   if (interval) {
     const count = slots.length === 1 ? "1 face" : slots.length + " faces";
     const rate = (1000 / interval).toFixed(0) + " frames a second";
-    status.textContent = rate + " · " + roundTrip.toFixed(0) + " ms round trip · " + count;
+    const late = spent > BEHIND ? " · " + (spent / 1000).toFixed(0) + " s behind" : "";
+    status.textContent = rate + " · " + roundTrip.toFixed(0) + " ms round trip" + late + " · " + count;
   }
 }
 
 // ---------------------------------------------------------------- faces
 
+const area = ({ box }) => (box[2] - box[0]) * (box[3] - box[1]);
+
 // The server says who is who: a face keeps its card, and a selection stays with it.
 function showFaces(faces) {
   const old = new Map(slots.map((slot) => [slot.id, slot]));
-  slots = faces.slice(0, MAX_CARDS).map((face) => {
-    const slot = old.get(face.track_id) ?? newSlot(face.track_id);
-    old.delete(face.track_id);
+  const largest = [...faces].sort((a, b) => area(b) - area(a)).slice(0, MAX_CARDS);
+  const carded = new Set([selected, ...largest.map((face) => face.track_id)]);
+  slots = faces.map((face) => {
+    const id = face.track_id;
+    const slot = old.get(id) ?? { id, card: null, numbers: {} };
+    old.delete(id);
     slot.face = face;
+    if (carded.has(id)) slot.card ??= addCard(id);
+    else slot.card = slot.card?.remove() ?? null;
     for (const task of tasks.filter(({ kind }) => kind === "regression")) {
       slot.numbers[task.name] = settled(task, face[task.name], slot.numbers[task.name]);
     }
     return slot;
   });
-  old.forEach((slot) => slot.card.remove());
-  if (!slots.some((slot) => slot.id === selected)) selected = slots[0]?.id ?? null;
+  old.forEach((slot) => slot.card?.remove());
+  if (!slots.some((slot) => slot.id === selected)) selected = largest[0]?.track_id ?? null;
   emptyHint.hidden = slots.length > 0;
   slots.forEach(fill);
 }
 
-function newSlot(id) {
+function addCard(id) {
   const card = newCard(template, tasks, RIBBON_SECONDS);
   card.dataset.face = id;
   list.append(card);
-  return { id, card, numbers: {} };
+  return card;
 }
 
 function fill({ id, card, face, numbers }) {
+  if (!card) return;
   fillCard(card, tasks, face, numbers, id === selected);
+  fillPicture(card, face, frame, mirror.checked, lastReply);
 }
 
 function select(id) {
   selected = id;
+  const slot = slots.find((one) => one.id === id);
+  if (slot) slot.card ??= addCard(id);
   slots.forEach(fill);
   drawRibbon();
 }
@@ -262,23 +322,46 @@ function freeze(wanted) {
   frozen = wanted;
   freezer.textContent = frozen ? "Go on" : "Freeze";
   freezer.setAttribute("aria-pressed", frozen);
-  freezer.hidden = !stream;
+  freezer.hidden = recorder.hidden = !stream;
   savers.forEach((button) => (button.hidden = !frozen));
   if (!stream) return;
   if (frozen) video.pause();
   else video.play();
 }
 
+function choose(choice) {
+  rememberCamera(choice);
+  start(choice);
+}
+
+function setMirror(wanted) {
+  mirror.checked = wanted;
+  video.classList.toggle("mirrored", wanted);
+}
+
+async function record(wanted) {
+  if (wanted === Boolean(recording)) return;
+  recorder.textContent = wanted ? "Stop recording" : "Record";
+  recorder.setAttribute("aria-pressed", wanted);
+  const ended = recording;
+  recording = wanted ? new Recording(stream, performance.now(), () => record(false)) : null;
+  if (ended) saveFiles(await ended.end(tasks));
+}
+
 // ---------------------------------------------------------------- events
 
 toggle.addEventListener("click", () => (stream || root.dataset.state === "starting" ? stop() : start()));
-cameras.addEventListener("change", start);
+cameras.addEventListener("change", () => choose({ id: cameras.value }));
+flipper.addEventListener("click", () => choose({ facing: facing === "environment" ? "user" : "environment" }));
+recorder.addEventListener("click", () => record(!recording));
+document.addEventListener("visibilitychange", look);
+new ResizeObserver(look).observe(root); // its size is none while another tab of the page is open
 window.addEventListener("pagehide", stop);
 freezer.addEventListener("click", () => freeze(!frozen));
 savers[0].addEventListener("click", () => savePicture(frame, overlay, mirror.checked));
 savers[1].addEventListener("click", () => saveJson(last));
 mirror.addEventListener("change", () => {
-  video.classList.toggle("mirrored", mirror.checked);
+  setMirror(mirror.checked);
   if (overlay.width) draw(frame.width, frame.height);
 });
 list.addEventListener("click", (event) => {

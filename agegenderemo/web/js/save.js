@@ -22,6 +22,11 @@ export function savePicture(frame, overlay, mirrored) {
   picture.toBlob((blob) => save(blob, ".png"), "image/png");
 }
 
+// Blobs by their ending.
+export function saveFiles(files) {
+  for (const [ending, blob] of Object.entries(files)) save(blob, "." + ending);
+}
+
 export function saveJson({ width, height, faces }) {
   save(new Blob([JSON.stringify({ width, height, faces }, null, 1)], { type: "application/json" }), ".json");
 }

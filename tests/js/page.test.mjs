@@ -1,0 +1,126 @@
+// The page's modules without a page; `node --test tests/js` runs them.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { frameSize } from "../../agegenderemo/web/js/camera.js";
+import { csvOf } from "../../agegenderemo/web/js/record.js";
+import { Pasts } from "../../agegenderemo/web/js/ribbon.js";
+import { freePlace, onStage } from "../../agegenderemo/web/js/stage.js";
+import {
+  colorsOf,
+  hints,
+  labelWords,
+  leadWords,
+  otherWords,
+  percent,
+  rangeWords,
+  settled,
+} from "../../agegenderemo/web/js/words.js";
+
+const age = { name: "age", kind: "regression", unit: "years", title: "Age", alone: true, digits: 0 };
+const gender = {
+  name: "gender",
+  kind: "binary",
+  unit: "",
+  title: "Gender",
+  alone: true,
+  classes: [{ name: "female" }, { name: "male" }],
+};
+const emotion = {
+  name: "emotion",
+  kind: "categorical",
+  title: "Emotion",
+  alone: true,
+  probabilities: "emotions",
+  classes: [
+    { name: "calm, or not", color: "#111" },
+    { name: "joy", color: "#222" },
+  ],
+};
+const tasks = [age, gender, emotion];
+const face = {
+  track_id: 3,
+  settled: true,
+  age: 27.4,
+  age_interval: [23, 34],
+  gender: "female",
+  gender_probability: 0.93,
+  gender_confident: true,
+  emotion: "joy",
+  emotion_confident: false,
+  emotions: { "calm, or not": 0.4, joy: 0.6 },
+  quality_flags: ["dark"],
+};
+const numbers = { age: 27 };
+
+test("a face in words, one way everywhere", () => {
+  assert.equal(leadWords(tasks, face, numbers), "27");
+  assert.equal(labelWords(tasks, face, numbers), "27 · female · probably joy");
+  assert.equal(otherWords(tasks, face, numbers, true), "years · female 93 % · probably joy");
+  assert.equal(rangeWords(tasks, face), "probably 23 to 34 years");
+  assert.equal(hints(face), "More light would help.");
+  assert.equal(percent(0.005), "1 %");
+  const early = { ...face, settled: false };
+  assert.equal(labelWords(tasks, early, numbers), "reading…");
+  assert.equal(rangeWords(tasks, early), "");
+});
+
+test("a network without some tasks has no words for them", () => {
+  assert.equal(labelWords([gender], face, {}), "female");
+  assert.equal(rangeWords([gender], face), "");
+  assert.deepEqual(colorsOf([age], { color: "grey" }, face), { color: "grey" });
+  assert.equal(colorsOf(tasks, {}, face).color, "#222");
+});
+
+test("digits do not flicker", () => {
+  assert.equal(settled(age, 27.4, undefined), 27);
+  assert.equal(settled(age, 27.6, 27), 27);
+  assert.equal(settled(age, 27.8, 27), 28);
+});
+
+test("boxes are mirrored, words are not", () => {
+  assert.deepEqual(onStage([10, 20, 30, 50], 100, true), [70, 20, 90, 50]);
+  assert.deepEqual(onStage([10, 20, 30, 50], 100, false), [10, 20, 30, 50]);
+});
+
+test("a label takes the first place that covers no face and lies on the stage", () => {
+  const faces = [[40, 40, 60, 60]];
+  const places = [
+    [40, -10, 80, 0],
+    [50, 50, 90, 70],
+    [40, 60, 80, 70],
+  ];
+  assert.deepEqual(freePlace(places, faces, 100, 100), places[2]);
+  assert.equal(freePlace(places.slice(0, 2), faces, 100, 100), undefined);
+});
+
+test("a slow line gets smaller frames, a quick one larger ones", () => {
+  assert.deepEqual([frameSize(0, 900), frameSize(2, 900)], [1, 2]);
+  assert.deepEqual([frameSize(1, 400), frameSize(1, 100), frameSize(0, 100)], [1, 0, 0]);
+});
+
+test("a recording as a table", () => {
+  const moments = [
+    { seconds: 0.5, faces: [face] },
+    { seconds: 0.6, faces: [] },
+    { seconds: 0.7, faces: [{ ...face, track_id: 4, age_interval: null, gender: 'a "b", c' }] },
+  ];
+  assert.deepEqual(csvOf(moments, tasks).split("\n"), [
+    'seconds,track_id,age,age_low,age_high,gender,gender_probability,emotion,"emotion_calm, or not",emotion_joy',
+    "0.5,3,27.4,23,34,female,0.93,joy,0.4,0.6",
+    '0.7,4,27.4,,,"a ""b"", c",0.93,joy,0.4,0.6',
+    "",
+  ]);
+});
+
+test("the ribbon remembers thirty seconds, a column every quarter", () => {
+  const pasts = new Pasts(emotion);
+  assert.equal(pasts.remember([face], 0), true);
+  assert.equal(pasts.remember([face], 100), false);
+  for (let now = 250; now <= 40000; now += 250) pasts.remember([face], now);
+  const past = pasts.byFace.get(3);
+  assert.equal(past[0].time, 10000);
+  assert.equal(past.at(-1).time, 40000);
+  pasts.remember([{ ...face, track_id: 5 }], 80000);
+  assert.deepEqual([...pasts.byFace.keys()], [5]);
+});
