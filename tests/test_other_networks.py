@@ -89,7 +89,7 @@ def test_photo(name: str, other: Analyzer, store: Store) -> None:
         assert re.search(r"<td>(without|with) <small>\d+ %</small></td>", table)
         assert (title, chart) == ("", None)
     else:
-        assert title == '<h3 data-face="0">Face 1: emotions</h3>'
+        assert title == '<h2 data-face="0">Face 1: emotions</h2>'
         assert tuple(chart.layout.yaxis.ticktext) == EMOTION6.classes
 
 

@@ -174,7 +174,7 @@ def _chart(index: int, face: Face, tasks: Sequence[TaskSpec]) -> tuple[str, Any]
     if not shown:
         return "", None
     what = words.listed([words.several(spec) for spec in shown])
-    title = f'<h3 data-face="{index}">Face {index + 1}: {escape(what)}</h3>'
+    title = f'<h2 data-face="{index}">Face {index + 1}: {escape(what)}</h2>'
     return title, class_figure(face, tasks)
 
 

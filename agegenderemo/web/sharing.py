@@ -19,7 +19,7 @@ SENTENCE = (
     "Look into the camera or drop in a photo: what one small network guesses from each face, live. "
     "Nothing is kept."
 )
-SCRIPTS = ("english", "addresses")
+SCRIPTS = ("english", "addresses", "examples")
 PREVIEW = "preview.jpg"
 """The picture, 1200×630 pixels, beside this file and in the address."""
 

@@ -1,0 +1,60 @@
+"""axe-core on the tabs that have no such test of their own, and Live and Photo by keyboard."""
+
+import pytest
+from pages import SOLVAY, OpenPage, axe_violations, needs_browser, open_tab, wait_frames
+
+try:
+    from playwright.sync_api import Browser, Page, expect
+except ImportError:
+    Browser = Page = expect = None  # type: ignore[assignment,misc]
+
+pytest_plugins = ["web_fixtures"]
+pytestmark = needs_browser
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])
+def test_no_tab_violates_axe(
+    browser: "Browser", open_page: OpenPage, width: int, theme: str
+) -> None:
+    page = open_page(browser, width=width, theme=theme)
+    assert axe_violations(page) == []
+    page.click("#live-toggle")
+    wait_frames(page, 3)
+    page.click("#live-freeze")
+    assert axe_violations(page) == []
+    for tab in ("Photo", "Video", "About"):
+        open_tab(page, tab)
+        assert axe_violations(page) == [], tab
+    open_tab(page, "Photo")
+    page.set_input_files("#photo-input input[type=file]", SOLVAY)
+    expect(page.locator(".face-card")).to_have_count(29, timeout=20_000)
+    expect(page.locator("#photo-chart .bars .point")).not_to_have_count(0, timeout=20_000)
+    assert axe_violations(page) == []
+
+
+def test_live_and_photo_by_keyboard_alone(browser: "Browser", open_page: OpenPage) -> None:
+    page = open_page(browser)
+    focus(page, "#live-toggle")
+    page.keyboard.press("Enter")
+    wait_frames(page, 3)
+    expect(page.locator("#live-toggle")).to_be_focused()  # it moved below the stage
+    focus(page, "#live-freeze")
+    page.keyboard.press("Space")
+    expect(page.locator("#live-freeze")).to_have_attribute("aria-pressed", "true")
+    open_tab(page, "Photo")
+    page.set_input_files("#photo-input input[type=file]", SOLVAY)
+    expect(page.locator(".face-card")).to_have_count(29, timeout=20_000)
+    focus(page, '.face-card[data-face="0"]')
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator('.face-card[data-face="1"]')).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#photo-chart-title h2")).to_have_attribute("data-face", "1")
+
+
+def focus(page: "Page", wanted: str) -> None:
+    """Press Tab until it is there, as who has no mouse."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("wanted => document.activeElement.matches(wanted)", wanted):
+            return
+    raise AssertionError(f"{wanted} is not reached by Tab")
