@@ -40,7 +40,7 @@ def test_photo_solvay(
     page = open_page(browser, width, theme)
     open_tab(page, "Photo")
     page.set_input_files("#photo-input input[type=file]", SOLVAY)
-    expect(page.locator(".face-card")).to_have_count(29)
+    expect(page.locator(".face-card")).to_have_count(29, timeout=20_000)
     expect(page.locator("#photo-message")).to_contain_text("29 faces")
     expect(page.locator("#photo-table tbody tr")).to_have_count(29)
     expect(page.locator("#photo-annotated img")).to_be_visible()
@@ -63,6 +63,42 @@ def test_photo_solvay(
     assert _charted(page) == pytest.approx(percent[28], abs=1e-3)
     assert percent[28] != percent[0]
     expect(page.locator('.face-card[aria-pressed="true"]')).to_have_attribute("data-face", "28")
+
+
+def test_picture_cards_and_table_speak_of_the_same_face(
+    browser: "Browser", open_page: OpenPage
+) -> None:
+    page = open_page(browser, 390)
+    open_tab(page, "Photo")
+    page.set_input_files("#photo-input input[type=file]", SOLVAY)
+    expect(page.locator(".face-card")).to_have_count(29, timeout=20_000)
+    expect(page.locator("#photo-message")).to_be_in_viewport()  # below the input on a phone
+    expect(page.locator("#photo-table tr.chosen")).to_contain_text("1")
+
+    def chosen(index: int) -> None:
+        card = page.locator('.face-card[aria-pressed="true"]')
+        expect(card).to_have_attribute("data-face", str(index))
+        expect(page.locator("#photo-table tbody tr").nth(index)).to_have_class("chosen")
+        expect(page.locator("#photo-chart-title")).to_have_text(f"Face {index + 1}: emotions")
+        x1, y1, x2, y2 = map(float, (card.get_attribute("data-box") or "").split())
+        image = page.locator("#photo-annotated img").bounding_box()
+        mark = page.locator("#photo-mark").bounding_box()
+        assert image
+        assert mark
+        assert mark["x"] == pytest.approx(image["x"] + x1 * image["width"], abs=3)
+        assert mark["width"] == pytest.approx((x2 - x1) * image["width"], abs=3)
+        assert mark["y"] == pytest.approx(image["y"] + y1 * image["height"], abs=3)
+        assert mark["height"] == pytest.approx((y2 - y1) * image["height"], abs=3)
+
+    page.locator("#photo-table tbody tr").nth(7).click()
+    chosen(7)
+    box = page.locator('.face-card[data-face="20"]').get_attribute("data-box") or ""
+    x1, y1, x2, y2 = map(float, box.split())
+    image = page.locator("#photo-annotated img")
+    size = image.bounding_box()
+    assert size
+    image.click(position={"x": (x1 + x2) / 2 * size["width"], "y": (y1 + y2) / 2 * size["height"]})
+    chosen(20)
 
 
 def test_photo_example_then_a_file_that_is_no_picture(

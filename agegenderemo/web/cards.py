@@ -23,13 +23,20 @@ def face_cards(image: RGBImage, faces: Sequence[Face], tasks: Sequence[TaskSpec]
         record = face.to_dict()
         cards.append(
             f'<button type="button" class="face-card" data-face="{index}" '
-            f'aria-pressed="{str(index == 0).lower()}">'
+            f'data-box="{_share_of(face.box, image)}" aria-pressed="{str(index == 0).lower()}">'
             f'<img src="{crop_url(image, face.box)}" alt="Face {index + 1}" '
             f'width="{CROP_SIDE}" height="{CROP_SIDE}">'
             f'<span class="face-text">{"".join(_card_line(spec, record) for spec in tasks)}'
             f"{_flags(face.quality_flags)}</span></button>"
         )
     return f'<div class="face-cards" role="group" aria-label="Faces">{"".join(cards)}</div>'
+
+
+def _share_of(box: Box, image: RGBImage) -> str:
+    """Corners as shares of the picture's width and height, for the page's script."""
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = box
+    return f"{x1 / width:.5f} {y1 / height:.5f} {x2 / width:.5f} {y2 / height:.5f}"
 
 
 def face_table(

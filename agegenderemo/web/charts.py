@@ -51,7 +51,7 @@ def class_figure(face: Face, tasks: Sequence[TaskSpec]) -> "go.Figure":
     figure.update_layout(
         height=round(_ROW * (1 + max(places, default=0))) + _EDGE,
         bargap=0.35,
-        xaxis={"range": [0, 112], "visible": False, "fixedrange": True},
+        xaxis={"range": [0, 124], "visible": False, "fixedrange": True},
         yaxis={
             "range": [max(places, default=0) + 0.5, -0.5],
             "fixedrange": True,

@@ -81,7 +81,7 @@ def photo_page(analyzer: Analyzer, store: Store) -> None:
         with gr.Row(elem_classes="columns"):
             with gr.Column(scale=7, min_width=300):
                 cards = gr.HTML(
-                    js_on_load=assets.script("photo"),
+                    js_on_load=assets.script("places", "photo"),
                     apply_default_css=False,
                     elem_id="photo-cards",
                 )

@@ -18,7 +18,7 @@ MANY, ONE = "192.0.2.1", "192.0.2.2"
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    limits = Limits(address_events=3, call_seconds=1.5)
+    limits = Limits(session_events=3, address_events=4, call_seconds=1.5)
     with guarded(tmp_path_factory.mktemp("turns"), limits, proxies=("127.0.0.1",)) as one:
         yield one
 
@@ -80,4 +80,29 @@ def test_who_waits_long_is_told_so_and_who_sends_too_many_at_once(served: Served
             LONG.ends.put("over")
         assert call(served, MANY).status_code == 200  # and he is not locked out
         assert started()
+        LONG.ends.put("over")
+
+
+def join_as(served: Served, session: str) -> httpx.Response:
+    """The same call from a page."""
+    return WEB.post(
+        f"{served.url}gradio_api/queue/join",
+        json={"data": [], "fn_index": 1, "session_hash": session},
+        headers={"x-forwarded-for": MANY},
+        timeout=20,
+    )
+
+
+def test_a_page_with_many_calls_leaves_places_to_its_neighbours(served: Served) -> None:
+    with ThreadPoolExecutor() as threads:
+        assert join_as(served, "page-a").status_code == 200
+        assert started()
+        waiting = [threads.submit(join_as, served, "page-a") for _ in range(3)]
+        time.sleep(0.3)
+        assert join_as(served, "page-a").status_code == 429
+        neighbour = threads.submit(join_as, served, "page-b")
+        time.sleep(0.3)
+        assert not neighbour.done()  # it waits as they do
+        answers = [one.result().status_code for one in (*waiting, neighbour)]
+        assert answers == [429] * 4  # all waited too long, for none ended
         LONG.ends.put("over")

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { frameSize } from "../../agegenderemo/web/js/camera.js";
+import { boxAt, shownPart } from "../../agegenderemo/web/js/places.js";
 import { csvOf } from "../../agegenderemo/web/js/record.js";
 import { Pasts } from "../../agegenderemo/web/js/ribbon.js";
 import { freePlace, onStage } from "../../agegenderemo/web/js/stage.js";
@@ -92,6 +93,14 @@ test("a label takes the first place that covers no face and lies on the stage", 
   ];
   assert.deepEqual(freePlace(places, faces, 100, 100), places[2]);
   assert.equal(freePlace(places.slice(0, 2), faces, 100, 100), undefined);
+});
+
+test("a point on a shown picture means the smallest face that holds it", () => {
+  assert.deepEqual(shownPart(400, 400, 1000, 500), { x: 0, y: 100, width: 400, height: 200 });
+  assert.deepEqual(shownPart(400, 100, 100, 100), { x: 150, y: 0, width: 100, height: 100 });
+  const boxes = [[0, 0, 1, 1], [0.4, 0.4, 0.6, 0.6], [0.8, 0.8, 0.9, 0.9]];
+  assert.deepEqual([boxAt(boxes, 0.5, 0.5), boxAt(boxes, 0.1, 0.1)], [1, 0]);
+  assert.equal(boxAt(boxes.slice(1), 0.1, 0.1), -1);
 });
 
 test("a slow line gets smaller frames, a quick one larger ones", () => {

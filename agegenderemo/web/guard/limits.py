@@ -51,8 +51,10 @@ class Limits:
     address_burst: float = 3.0
     address_patience: float = 15.0
     """Who is over the rate waits, at most so long."""
-    address_events: int = 16
-    """Calls of one address that wait for gradio's queue."""
+    session_events: int = 16
+    """Calls of one page, or of one client, that wait for gradio's queue."""
+    address_events: int = 64
+    """And of all of an address: people of one network must not shut each other out."""
     call_seconds: float = 45.0
     """A call that waits longer for that is refused; proxies often end a request after 60."""
 

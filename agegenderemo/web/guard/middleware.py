@@ -78,7 +78,9 @@ class Guard:
         functions = functions_of(demo)
         self._events = Events(functions, store.has)
         workers = {one.group: one.workers for one in functions}
-        self._places = QueuePlaces(demo, workers, limits.address_events, limits.call_seconds)
+        self._places = QueuePlaces(
+            demo, workers, limits.session_events, limits.address_events, limits.call_seconds
+        )
         self._live = live_functions_of(demo)
         self._frames = _frame_pool(limits)
         self._progress = Progress()
@@ -189,7 +191,8 @@ class Guard:
             answer.extend(message.get("body", b"")[:1000])
             await request.send(message)
 
-        async with self._places.turn(request.address, group) as turn:
+        session = str(checked.get("session_hash", ""))
+        async with self._places.turn(request.address, group, session) as turn:
             scope, receive = replayed(_plain(request.scope), request.receive, checked)
             if await Request(scope, request.receive).is_disconnected():
                 raise Gone

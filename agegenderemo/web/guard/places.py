@@ -32,35 +32,41 @@ class _Line:
     """The calls of one kind of one address: who goes on next, and which are in gradio's queue."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    waiting: int = 0
     events: set[str] = field(default_factory=set)
 
 
 class QueuePlaces:
     """Who has which calls in the queue of ``demo``, a ``Blocks``. For one event loop.
 
-    ``workers`` is how many calls of each group gradio answers at once. Of an address at most
-    ``waiting`` calls wait, each ``patience`` seconds at most.
+    ``workers`` is how many calls of each group gradio answers at once. Of a session at most
+    ``each`` calls wait, of an address ``waiting``, each ``patience`` seconds at most.
     """
 
     def __init__(
-        self, demo: Any, workers: Mapping[str, int], waiting: int, patience: float
+        self, demo: Any, workers: Mapping[str, int], each: int, waiting: int, patience: float
     ) -> None:
-        self._demo = demo
-        self._workers, self._most, self._patience = workers, waiting, patience
+        self._demo, self._workers = demo, workers
+        self._each, self._most, self._patience = each, waiting, patience
         self._waiting: Counter[str] = Counter()
+        self._sessions: Counter[tuple[str, str]] = Counter()
         self._lines: dict[tuple[str, str], _Line] = {}
         self._watched: Counter[str] = Counter()
         self._unread: dict[str, float] = {}
         self._looked = 0.0
 
     @asynccontextmanager
-    async def turn(self, address: str, group: str) -> AsyncIterator[Turn]:
+    async def turn(self, address: str, group: str, session: str = "") -> AsyncIterator[Turn]:
         """Wait until the address has a place in the queue for another call of the group. Raises
-        Refusal (429) where too many of its calls wait already, or this one waited too long."""
-        if self._waiting[address] >= self._most:
+        Refusal (429) where too many calls of the session, or of all of the address, wait already,
+        or this one waited too long."""
+        person = address, session
+        if self._sessions[person] >= self._each or self._waiting[address] >= self._most:
             raise Refusal(429, "Too many calls from one address at once; wait for an answer.")
         self._waiting[address] += 1
+        self._sessions[person] += 1
         line = self._lines.setdefault((address, group), _Line())
+        line.waiting += 1
         most = max(1, self._workers[group] // 2)
         try:
             try:
@@ -76,9 +82,9 @@ class QueuePlaces:
                     line.events.add(turn.event)
                 line.lock.release()
         finally:
-            self._waiting[address] -= 1
-            if not self._waiting[address]:
-                del self._waiting[address]
+            line.waiting -= 1
+            _give_back(self._waiting, address)
+            _give_back(self._sessions, person)
 
     async def _reach_end(self, line: _Line, most: int) -> None:
         """Hold the lock of a line whose next call may go on."""
@@ -129,7 +135,7 @@ class QueuePlaces:
         queue = self._queue
         living = queue.event_ids_to_events
         self._lines = {key: one for key, one in self._lines.items()
-                       if one.lock.locked() or self._living(one)}  # fmt: skip
+                       if one.waiting or self._living(one)}  # fmt: skip
         busy = {str(event.session_hash) for event in list(living.values())}
         sessions = set(queue.pending_messages_per_session.keys())
         for session in sessions:
@@ -143,3 +149,10 @@ class QueuePlaces:
     @property
     def _queue(self) -> Any:
         return self._demo._queue
+
+
+def _give_back(held: Counter[Any], key: Any) -> None:
+    """One unit; what holds none must not stay in the table."""
+    held[key] -= 1
+    if not held[key]:
+        del held[key]
