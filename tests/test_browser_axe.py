@@ -38,6 +38,16 @@ def test_live_and_photo_by_keyboard_alone(browser: "Browser", open_page: OpenPag
     page.keyboard.press("Enter")
     wait_frames(page, 3)
     expect(page.locator("#live-toggle")).to_be_focused()  # it moved below the stage
+    # Where the system chooses the colours, bars still show.
+    page.emulate_media(forced_colors="active")
+    fill, track = (
+        page.locator(f".live-card.selected .bar.top .bar-{part}").evaluate(
+            "one => getComputedStyle(one).backgroundColor"
+        )
+        for part in ("fill", "track")
+    )
+    assert fill != track
+    page.emulate_media(forced_colors="none")
     focus(page, "#live-freeze")
     page.keyboard.press("Space")
     expect(page.locator("#live-freeze")).to_have_attribute("aria-pressed", "true")
