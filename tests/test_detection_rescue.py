@@ -10,7 +10,7 @@ from PIL import Image
 
 from agegenderemo import Analyzer, load_image
 from agegenderemo.detection import MtcnnDetector, find_faces
-from agegenderemo.detection.rescue import right_way_up
+from agegenderemo.detection.rescue import _merged, _scaled, right_way_up
 from agegenderemo.errors import AgeGenderEmoError
 from agegenderemo.imaging.geometry import iou
 from agegenderemo.imaging.turn import TurnedPicture
@@ -210,3 +210,27 @@ def test_nothing_is_found_in_nothing(detector: MtcnnDetector) -> None:
 def test_an_unknown_search_is_one_sentence(detector: MtcnnDetector, portrait: RGBImage) -> None:
     with pytest.raises(AgeGenderEmoError, match=r"search must be .*, not 'hard'"):
         find_faces(detector, portrait, "hard")  # type: ignore[arg-type]
+
+
+def _seen(x: float, score: float) -> Detection:
+    points = ((x + 3, 3.0), (x + 7, 3.0), (x + 5, 5.0), (x + 3, 8.0), (x + 7, 8.0))
+    return Detection((x, 0, x + 10, 10), score, points)
+
+
+def test_of_two_looks_at_one_face_the_clearly_surer_one_stays() -> None:
+    first, other = _seen(0, 0.99), _seen(40, 0.95)
+    assert _merged([first, other], _seen(1, 0.98)) == [first, other]  # the same, less sure
+    assert _merged([first, other], _seen(1, 0.995)) == [first, other]  # surer, not clearly
+    better = _seen(1, 0.999)
+    assert _merged([first, other], better) == [other, better]
+    apart = _seen(80, 0.9)
+    assert _merged([first, other], apart) == [first, other, apart]
+
+
+def test_a_face_of_a_smaller_copy_comes_back_whole() -> None:
+    small = _seen(4, 0.99)
+    large = _scaled(small, 0.5)
+    assert list(large.box) == [8, 0, 28, 20]
+    assert list(large.landmarks[0]) == [14, 6]
+    assert list(large.landmarks[4]) == [22, 16]
+    assert _scaled(small, 1) == small
