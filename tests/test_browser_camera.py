@@ -1,11 +1,19 @@
 """Live in headless Chromium: cameras, several faces, and a server that goes and returns."""
 
-import base64
 from pathlib import Path
 
 import pytest
 from browser import running_app
-from pages import ASTRONAUT, OpenPage, frames, needs_browser, open_tab, page_opener, wait_frames
+from pages import (
+    ASTRONAUT,
+    OpenPage,
+    film_faces,
+    frames,
+    needs_browser,
+    open_tab,
+    page_opener,
+    wait_frames,
+)
 
 try:
     from playwright.sync_api import Browser, Page, expect
@@ -78,22 +86,7 @@ def test_other_camera_troubles(
 
 def test_several_faces_and_a_selection_that_stays(browser: "Browser", open_page: OpenPage) -> None:
     page = open_page(browser)
-    page.evaluate(
-        """async picture => {
-        const image = new Image();
-        image.src = picture;
-        await image.decode();
-        const film = Object.assign(document.createElement('canvas'), {width: 640, height: 480});
-        const pen = film.getContext('2d');
-        setInterval(() => {
-            pen.fillRect(0, 0, 640, 480);
-            pen.drawImage(image, 100, 0, 300, 300, 0, 60, 360, 360);
-            pen.drawImage(image, 100, 0, 300, 300, 370, 100, 260, 260);
-        }, 30);
-        navigator.mediaDevices.getUserMedia = async () => film.captureStream(30);
-    }""",
-        "data:image/jpeg;base64," + base64.b64encode(ASTRONAUT.read_bytes()).decode(),
-    )
+    film_faces(page, [(0, 60, 360), (370, 100, 260)])
     page.click("#live-toggle")
     wait_frames(page, 3)
     expect(page.locator(".live-card")).to_have_count(2)

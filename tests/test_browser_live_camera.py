@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from pages import ASTRONAUT, OpenPage, frames, needs_browser, open_tab, wait_frames
+from pages import OpenPage, film_faces, frames, needs_browser, open_tab, wait_frames
 from PIL import Image
 
 try:
@@ -24,30 +24,13 @@ def test_every_face_has_a_box_and_the_largest_have_cards(
     browser: "Browser", open_page: OpenPage
 ) -> None:
     page = open_page(browser)
-    page.evaluate(
-        """async picture => {
-        const image = new Image();
-        image.src = picture;
-        await image.decode();
-        const film = Object.assign(document.createElement('canvas'), {width: 640, height: 480});
-        const pen = film.getContext('2d');
-        setInterval(() => {
-            for (let i = 0; i < 12; i++) {
-                const [x, y] = [160 * (i % 4), 160 * Math.floor(i / 4)];
-                pen.drawImage(image, 130, 20, 200, 200, x, y, 160, 160);
-            }
-        }, 30);
-        navigator.mediaDevices.getUserMedia = async () => film.captureStream(30);
-    }""",
-        "data:image/jpeg;base64," + base64.b64encode(ASTRONAUT.read_bytes()).decode(),
-    )
+    film_faces(page, [(160 * (n % 4), 160 * (n // 4), 160) for n in range(12)])
     page.click("#live-toggle")
     wait_frames(page, 5)
     expect(page.locator("#live-status")).to_contain_text("12 faces")
     expect(page.locator(".live-card")).to_have_count(8)
-    order = page.locator(".live-card").evaluate_all("all => all.map(one => one.dataset.face)")
+    cards = set(page.locator(".live-card").evaluate_all("all => all.map(one => one.dataset.face)"))
     # A click on a face without a card gives it one.
-    cards = set(order)
     stage = page.locator("#live-overlay").bounding_box()
     assert stage
     for row, column in ((row, column) for row in range(3) for column in range(4)):
