@@ -36,6 +36,7 @@ _HEADER = """
     <p>@names@ of every face, guessed by one small network.</p>
   </div>
 </header>
+<p id="said" role="status"></p>
 """
 
 
