@@ -46,7 +46,7 @@ def test_photo_shows_every_face_of_solvay(analyzer: Analyzer, store: Store) -> N
     with Image.open(SOLVAY) as original:
         wanted = np.asarray(original.convert("RGB"), int)
     for path, drawn in ((shown_file(shown_picture["value"]), False), (jpeg, True)):
-        with store.open(path) as file, Image.open(file) as picture:
+        with store.open(path) as opened, Image.open(opened) as picture:
             assert picture.size == (1400, 1013)
             # Boxes are in the file to keep, and not in the one that is shown.
             assert (np.abs(np.asarray(picture, int) - wanted).max() > 100) == drawn

@@ -67,3 +67,20 @@ def test_live_and_photo_by_keyboard_alone(browser: "Browser", open_page: OpenPag
     page.keyboard.press("Enter")
     expect(page.locator('.face-card[data-face="1"]')).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#photo-chart-title h2")).to_have_attribute("data-face", "1")
+
+
+def test_about_by_keyboard_alone(browser: "Browser", open_page: OpenPage) -> None:
+    page = open_page(browser)
+    focus(page, '[role="tab"][aria-selected="true"]')
+    page.keyboard.press("End")  # the last of the tabs, by arrows as they are made
+    page.keyboard.press("Enter")
+    expect(page.locator("#about-page")).to_be_visible()
+    focus(page, "#about-page summary")
+    page.keyboard.press("Enter")
+    expect(page.locator("#about-page details[open]")).to_have_count(1)
+    focus(page, "#about-page details[open] .table-scroll")  # so that its table can be scrolled
+    count = page.locator("#about-page summary").count()
+    page.locator("#about-page summary").nth(count - 2).focus()
+    page.keyboard.press("Tab")
+    expect(page.locator("#about-page summary").last).to_be_focused()
+    focus(page, "#about-page a[href]")

@@ -61,10 +61,10 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stranger]:
 def test_the_page_shows_and_hands_out_what_it_made(stranger: Stranger) -> None:
     (path,) = stranger.upload([("me.jpg", ASTRONAUT.read_bytes())])
     function = stranger.function("photo-input", "photo-picture")
-    answer = stranger.run(function, [file(path)])
-    paths = paths_in(answer)
+    shown = stranger.run(function, [file(path)])
+    paths = paths_in(shown)
     assert sorted(Path(one).name for one in paths) == ["me-faces.jpg", "me.csv", "me.json"]
-    for one in [*paths, shown_file(str(answer))]:
+    for one in [*paths, shown_file(str(shown))]:
         answer = stranger.fetch(one)
         assert answer.status_code == 200
         assert len(answer.content) > 100
