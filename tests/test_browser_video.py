@@ -83,6 +83,14 @@ def test_a_film_is_read_watched_and_kept(
         _SECONDS, abs=0.1
     )
     assert fits(page)
+    lines = page.locator("#video-timeline .annotation-text")
+    edge = page.locator("#video-timeline .main-svg").first.bounding_box()
+    assert lines.count() == 2
+    assert edge
+    for line in lines.all():  # none is cut off on a phone
+        box = line.bounding_box()
+        assert box
+        assert box["x"] + box["width"] < edge["x"] + edge["width"]
 
     second = "#video-table tbody tr:nth-child(2) [data-time]"
     since = page.locator(second).first

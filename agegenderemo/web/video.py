@@ -131,7 +131,8 @@ def _film_shower(
             gr.update(visible=True),
             player_html(str(film_path)),
             gr.update(
-                value=timeline_figure(people, analyzer.tasks, record["seconds"]),
+                # The table beside it has the ranges.
+                value=timeline_figure(people, analyzer.tasks, record["seconds"], ranges=False),
                 visible=bool(people),
             ),
             people_table(people, analyzer.tasks),
