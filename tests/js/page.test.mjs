@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { frameSize } from "../../agegenderemo/web/js/camera.js";
+import { frameSize, untilNext } from "../../agegenderemo/web/js/camera.js";
 import { boxAt, shownPart } from "../../agegenderemo/web/js/places.js";
 import { csvOf } from "../../agegenderemo/web/js/record.js";
 import { Pasts } from "../../agegenderemo/web/js/ribbon.js";
@@ -106,6 +106,15 @@ test("a point on a shown picture means the smallest face that holds it", () => {
 test("a slow line gets smaller frames, a quick one larger ones", () => {
   assert.deepEqual([frameSize(0, 900), frameSize(2, 900)], [1, 2]);
   assert.deepEqual([frameSize(1, 400), frameSize(1, 100), frameSize(0, 100)], [1, 0, 0]);
+});
+
+test("when the next frame is sent", () => {
+  assert.equal(untilNext([], 0, 1000), 0);
+  assert.equal(untilNext([980], 100, 1000), 30); // half a round trip after the first
+  assert.ok(untilNext([900], 100, 1000) <= 0);
+  assert.equal(untilNext([900, 950], 100, 1000), Infinity);
+  assert.equal(untilNext([0], 400, 1000), Infinity); // slow
+  assert.equal(untilNext([0], 0, 1000), Infinity); // not known yet
 });
 
 test("a recording as a table", () => {

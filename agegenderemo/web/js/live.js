@@ -2,7 +2,6 @@
 // joined with the modules that it imports.
 import { fillCard, fillPicture, newCard } from "./bars.js";
 import {
-  FRAME_TIME,
   NO_CAMERA_HERE,
   cameraTrouble,
   chosenCamera,
@@ -14,6 +13,7 @@ import {
   newFrameCanvas,
   openCamera,
   rememberCamera,
+  untilNext,
   watchVideo,
 } from "./camera.js";
 import { Recording } from "./record.js";
@@ -26,6 +26,7 @@ const REPLY_TIMEOUT = 10000; // ms
 const RETRY_DELAY = 1000; // ms between attempts while the server is gone
 const MAX_CARDS = 8;
 const BEHIND = 1000; // ms of a round trip from which it is said
+const ALONE = 2000; // ms without a second one after the server was busy
 const SIZED_EVERY = 3; // replies between two looks at the size of what is sent
 const NO_FACE_AFTER = 5; // empty replies in a row before saying so
 
@@ -50,8 +51,8 @@ const emptyHint = list.querySelector(".live-empty");
 const network = JSON.parse(decodeURIComponent(root.dataset.tasks)); // {tasks, plain}
 const { tasks } = network;
 const pasts = new Pasts(categorical(tasks)[0]);
-let frame = newFrameCanvas(); // the picture that was sent last
-let nextFrame = newFrameCanvas(); // the one that is sent next
+let frame = newFrameCanvas(); // the picture whose answer is shown
+const spare = []; // canvases for those that are sent next
 
 let viewer = ""; // our name, a new one for every start
 let stream = null;
@@ -172,64 +173,82 @@ function fail(sentence) {
 
 let fresh = false; // whether the video shows a picture that was not sent yet
 let wake = null;
-let sent = 0; // when the picture under way was sent; 0 when none is
-let ready = ""; // the picture in nextFrame as a JPEG, or nothing
+let underWay = []; // when the pictures under way were sent, the oldest first
+let alone = 0; // until when the server wants one at a time
 
-async function newFrame() {
-  if (!fresh) await new Promise((done) => (wake = done));
+// Until a new picture may be sent.
+async function turn() {
+  for (;;) {
+    const now = performance.now();
+    const left = fresh ? untilNext(underWay, now < alone ? 0 : roundTrip, now) : Infinity;
+    if (left <= 0) return;
+    const called = new Promise((done) => (wake = done));
+    await (left < Infinity ? Promise.race([called, sleep(left)]) : called);
+  }
 }
 
-async function send() {
-  const data = ready || grab(video, nextFrame, size);
-  ready = "";
-  fresh = false;
-  [frame, nextFrame] = [nextFrame, frame];
-  sent = performance.now();
+async function send(data) {
+  const sent = performance.now();
+  underWay.push(sent);
   const reply = await Promise.race([
     Promise.resolve(server.read_frame({ viewer, frame: data })).catch(() => undefined),
     sleep(REPLY_TIMEOUT),
   ]);
-  const spent = performance.now() - sent;
-  sent = 0;
-  return [reply, spent];
+  underWay = underWay.filter((other) => other !== sent);
+  return [reply, performance.now() - sent];
 }
 
-// One frame is under way at a time, so a slow server lowers the rate and nothing piles up.
 async function readFrames(mine) {
   fresh = false;
-  ready = "";
+  underWay = [];
+  alone = 0;
   watchVideo(video, () => {
     if (mine !== run) return false;
     fresh = true;
-    // The reply is near: encode what it will wait for.
-    if (sent && performance.now() - sent > roundTrip - FRAME_TIME) ready = grab(video, nextFrame, size);
     wake?.();
   });
-  while (mine === run) {
-    await newFrame();
+  let rest = 0; // until when nothing is sent
+  let latest = 0; // number of the picture that was answered last
+  for (let number = 1; mine === run; number++) {
+    await turn();
     if (mine !== run) return;
     if (!element.isConnected) return stop();
-    if (frozen || !video.videoWidth) {
-      ready = "";
-      await sleep(100);
+    const left = rest - performance.now();
+    if (frozen || !video.videoWidth || left > 0) {
+      await sleep(Math.max(100, left));
       continue;
     }
-    const [reply, spent] = await send();
-    if (mine !== run) return;
-    if (!reply) {
-      lastReply = 0;
-      status.textContent = "Not connected";
-      setState("gone", "The server does not answer. Trying again every second…");
-      ready = "";
-      await sleep(RETRY_DELAY);
-    } else if (reply.error) {
-      setState("running", reply.error);
-      ready = "";
-      await sleep(RETRY_DELAY / 2);
-    } else {
-      accept(reply, spent);
-    }
+    fresh = false;
+    const picture = spare.pop() ?? newFrameCanvas();
+    const second = underWay.length > 0;
+    send(grab(video, picture, size)).then(([reply, spent]) => {
+      wake?.();
+      // Answers may overtake one another on the line.
+      if (mine !== run || number < latest) return spare.push(picture);
+      latest = number;
+      if (reply && !reply.error) {
+        spare.push(frame);
+        frame = picture;
+        return accept(reply, spent);
+      }
+      spare.push(picture);
+      if (!reply) rest = gone();
+      else if (reply.busy && second) alone = performance.now() + ALONE;
+      else rest = refused(reply.error);
+    });
   }
+}
+
+function gone() {
+  lastReply = 0;
+  status.textContent = "Not connected";
+  setState("gone", "The server does not answer. Trying again every second…");
+  return performance.now() + RETRY_DELAY;
+}
+
+function refused(sentence) {
+  setState("running", sentence);
+  return performance.now() + RETRY_DELAY / 2;
 }
 
 function accept(reply, spent) {
