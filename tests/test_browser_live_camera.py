@@ -148,7 +148,8 @@ def test_two_frames_are_under_way_on_a_quick_line_alone(
             underWay += 1;
             window.most = Math.max(window.most, underWay);
             await new Promise(done => setTimeout(done, window.line));
-            return ask(...args).finally(() => (underWay -= 1));
+            underWay -= 1; // a quick server, however busy this machine is
+            return new Response('{"width": 640, "height": 480, "ms": 1, "faces": []}');
         };
     }"""
     )

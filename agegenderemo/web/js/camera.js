@@ -7,7 +7,7 @@ const SIZES = [
   { width: 320, quality: 0.6 },
 ];
 const SLOW = 700; // ms of a round trip, on average, after which smaller frames are sent
-const QUICK = 250; // and below which larger ones are, two at a time
+export const QUICK = 250; // and below which larger ones are, two at a time
 const CHOSEN = "agegenderemo-camera"; // where the browser remembers which camera was chosen
 
 const TROUBLES = {
@@ -58,15 +58,6 @@ export function rememberCamera(choice) {
 export function frameSize(size, roundTrip) {
   if (roundTrip > SLOW) return Math.min(size + 1, SIZES.length - 1);
   return roundTrip < QUICK ? Math.max(size - 1, 0) : size;
-}
-
-// Milliseconds until the next frame may be sent, given when those under way were, and the mean round
-// trip, 0 if it is not known. Two may be under way, half a round trip apart, so that one is read
-// while the other is on the line. On a slow line it is one, and nothing piles up.
-export function untilNext(underWay, roundTrip, now) {
-  if (!underWay.length) return 0;
-  if (underWay.length > 1 || !roundTrip || roundTrip > QUICK) return Infinity;
-  return underWay[0] + roundTrip / 2 - now;
 }
 
 export const closeCamera = (stream) => stream?.getTracks().forEach((track) => track.stop());

@@ -13,20 +13,18 @@ import {
   newFrameCanvas,
   openCamera,
   rememberCamera,
-  untilNext,
   watchVideo,
 } from "./camera.js";
+import { Line, sleep } from "./line.js";
 import { Recording } from "./record.js";
 import { Pasts, RIBBON_SECONDS } from "./ribbon.js";
 import { saveFiles, saveJson, savePicture } from "./save.js";
 import { drawFaces, onStage } from "./stage.js";
 import { categorical, settled } from "./words.js";
 
-const REPLY_TIMEOUT = 10000; // ms
 const RETRY_DELAY = 1000; // ms between attempts while the server is gone
 const MAX_CARDS = 8;
 const BEHIND = 1000; // ms of a round trip from which it is said
-const ALONE = 2000; // ms without a second one after the server was busy
 const SIZED_EVERY = 3; // replies between two looks at the size of what is sent
 const NO_FACE_AFTER = 5; // empty replies in a row before saying so
 
@@ -63,15 +61,13 @@ let frozen = false;
 let last = null; // the reply that is shown
 let frames = 0;
 let emptyReplies = 0;
-let interval = 0; // ms, running means
-let roundTrip = 0;
+let interval = 0; // ms between two replies, the running mean
+let line = new Line();
 let lastReply = 0;
 let size = 0; // of the frames that are sent, see frameSize
 let resting = false; // stopped for nobody sees the page
 let facing = null; // where the camera looks, if it says so
 let recording = null;
-
-const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 function setState(state, text) {
   root.dataset.state = state;
@@ -134,7 +130,8 @@ function stop() {
   video.srcObject = null;
   if (stream) leave();
   stream = null;
-  interval = roundTrip = lastReply = emptyReplies = size = 0;
+  interval = lastReply = emptyReplies = size = 0;
+  line = new Line();
   toggle.textContent = "Start camera";
   status.textContent = "";
   freeze(false);
@@ -171,46 +168,15 @@ function fail(sentence) {
 
 // ---------------------------------------------------------------- frames
 
-let fresh = false; // whether the video shows a picture that was not sent yet
-let wake = null;
-let underWay = []; // when the pictures under way were sent, the oldest first
-let alone = 0; // until when the server wants one at a time
-
-// Until a new picture may be sent.
-async function turn() {
-  for (;;) {
-    const now = performance.now();
-    const left = fresh ? untilNext(underWay, now < alone ? 0 : roundTrip, now) : Infinity;
-    if (left <= 0) return;
-    const called = new Promise((done) => (wake = done));
-    await (left < Infinity ? Promise.race([called, sleep(left)]) : called);
-  }
-}
-
-async function send(data) {
-  const sent = performance.now();
-  underWay.push(sent);
-  const reply = await Promise.race([
-    Promise.resolve(server.read_frame({ viewer, frame: data })).catch(() => undefined),
-    sleep(REPLY_TIMEOUT),
-  ]);
-  underWay = underWay.filter((other) => other !== sent);
-  return [reply, performance.now() - sent];
-}
-
 async function readFrames(mine) {
-  fresh = false;
-  underWay = [];
-  alone = 0;
   watchVideo(video, () => {
     if (mine !== run) return false;
-    fresh = true;
-    wake?.();
+    line.arrived();
   });
   let rest = 0; // until when nothing is sent
   let latest = 0; // number of the picture that was answered last
   for (let number = 1; mine === run; number++) {
-    await turn();
+    await line.turn();
     if (mine !== run) return;
     if (!element.isConnected) return stop();
     const left = rest - performance.now();
@@ -218,13 +184,11 @@ async function readFrames(mine) {
       await sleep(Math.max(100, left));
       continue;
     }
-    fresh = false;
     const picture = spare.pop() ?? newFrameCanvas();
-    const second = underWay.length > 0;
-    send(grab(video, picture, size)).then(([reply, spent]) => {
-      wake?.();
+    const data = grab(video, picture, size);
+    line.send(() => server.read_frame({ viewer, frame: data })).then(([reply, spent]) => {
       // Answers may overtake one another on the line.
-      if (mine !== run || number < latest) return spare.push(picture);
+      if (mine !== run || number < latest || reply === null) return spare.push(picture);
       latest = number;
       if (reply && !reply.error) {
         spare.push(frame);
@@ -232,9 +196,7 @@ async function readFrames(mine) {
         return accept(reply, spent);
       }
       spare.push(picture);
-      if (!reply) rest = gone();
-      else if (reply.busy && second) alone = performance.now() + ALONE;
-      else rest = refused(reply.error);
+      rest = reply ? refused(reply.error) : gone();
     });
   }
 }
@@ -253,12 +215,11 @@ function refused(sentence) {
 
 function accept(reply, spent) {
   const now = performance.now();
-  const mean = (old, value) => (old ? 0.9 * old + 0.1 * value : value);
-  roundTrip = mean(roundTrip, spent);
-  if (lastReply) interval = mean(interval, now - lastReply);
+  const between = now - lastReply;
+  if (lastReply) interval = interval ? 0.9 * interval + 0.1 * between : between;
   lastReply = now;
   frames += 1;
-  if (frames % SIZED_EVERY === 0) size = frameSize(size, roundTrip);
+  if (frames % SIZED_EVERY === 0) size = frameSize(size, line.roundTrip);
   recording?.add(reply.faces, now);
   emptyReplies = reply.faces.length ? 0 : emptyReplies + 1;
   setState(
@@ -275,7 +236,7 @@ function accept(reply, spent) {
     const count = slots.length === 1 ? "1 face" : slots.length + " faces";
     const rate = (1000 / interval).toFixed(0) + " frames a second";
     const late = spent > BEHIND ? " · " + (spent / 1000).toFixed(0) + " s behind" : "";
-    status.textContent = rate + " · " + roundTrip.toFixed(0) + " ms round trip" + late + " · " + count;
+    status.textContent = rate + " · " + line.roundTrip.toFixed(0) + " ms round trip" + late + " · " + count;
   }
 }
 
