@@ -45,7 +45,11 @@ curl -s $server/call/analyze/$event
 """
 
 MCP = f"""\
-{{"mcpServers": {{"agegenderemo": {{"url": "{ADDRESS}mcp"}}}}}}
+{{
+  "mcpServers": {{
+    "agegenderemo": {{"url": "{ADDRESS}mcp"}}
+  }}
+}}
 """
 
 _TYPES = {
