@@ -30,8 +30,8 @@ def plain(name: str) -> str:
 def spoken(labels: Sequence[str], one: str = "face", several: str = "faces") -> str:
     """Labels of faces or people as one sentence, to be read out: the first three, and how many.
 
-    >>> spoken(["27 · female", "34 · male"])
-    '2 faces: 27, female; 34, male.'
+    >>> spoken(["160 · with glasses", "172 · without"])
+    '2 faces: 160, with glasses; 172, without.'
     """
     count = f"{len(labels)} {one if len(labels) == 1 else several}"
     told = [label.replace(" · ", ", ") for label in labels[:_TOLD]]
