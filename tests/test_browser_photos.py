@@ -139,6 +139,19 @@ def test_picture_cards_and_table_speak_of_the_same_face(
     chosen(19)
     page.set_viewport_size({"width": 700, "height": 860})  # it is drawn anew
     page.wait_for_function(_WHITE, arg=19)
+    # As large as the screen: what is drawn lies on the picture there too.
+    page.click("#photo-full")
+    page.wait_for_function("document.fullscreenElement")
+    sizes = """() => ['img', 'canvas'].map(one => {
+        const {x, y, width, height} = document.querySelector('.photo-place ' + one).getBoundingClientRect();
+        return [x, y, width, height].map(Math.round);
+    })"""  # noqa: E501
+    picture, canvas = page.evaluate(sizes)
+    assert picture == canvas
+    assert picture[2] > size["width"]
+    assert picture[1] + picture[3] <= page.evaluate("innerHeight")
+    page.wait_for_function(_WHITE, arg=19)
+    page.keyboard.press("Escape")
 
 
 def test_photo_example_then_a_file_that_is_no_picture(

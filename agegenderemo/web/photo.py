@@ -251,9 +251,10 @@ def picture_html(path: str, image: RGBImage, faces: Sequence[Face]) -> str:
         drawn.append({"box": box, "color": color, "ink": text_on(color), "words": text})
     told = "The picture; its faces are listed below." if faces else "The picture."
     return (
-        f'<div class="photo-place" data-faces="{quote(json.dumps(drawn))}">'
+        f'<div class="photo-frame"><div class="photo-place" style="--wide: {width / height:.4f}" '
+        f'data-faces="{quote(json.dumps(drawn))}">'
         f'<img src="gradio_api/file={quote(path)}" width="{width}" height="{height}" alt="{told}">'
-        '<canvas width="0" height="0"></canvas></div>'
+        '<canvas width="0" height="0"></canvas></div></div>'
         '<button type="button" class="button" id="photo-full">Full screen</button>'
     )
 

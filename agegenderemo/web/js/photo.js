@@ -53,7 +53,7 @@ element.addEventListener("click", (event) => {
 document.addEventListener("click", (event) => {
   const row = event.target.closest("#photo-table tbody tr");
   if (row && cards().length) choose(rows().indexOf(row));
-  if (event.target.closest("#photo-full")) return place().requestFullscreen();
+  if (event.target.closest("#photo-full")) return place().parentElement.requestFullscreen();
   const stage = event.target.closest("#photo-picture .photo-place");
   if (!stage) return;
   const boxes = facesOf(stage).map(({ box }) => scaled(box, stage.clientWidth, stage.clientHeight));

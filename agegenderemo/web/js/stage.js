@@ -31,11 +31,14 @@ export function freePlace(places, boxes, width, height) {
 function labelPlaces([x1, y1, x2, y2], long, high, width) {
   const x = Math.max(0, Math.min(x1, width - long));
   const right = Math.max(0, Math.min(x2 - long, width - long));
+  const middle = Math.max(0, Math.min((x1 + x2 - long) / 2, width - long));
   return [
     [x, y1 - high, x + long, y1],
     [right, y1 - high, right + long, y1],
     [x, y2, x + long, y2 + high],
     [right, y2, right + long, y2 + high],
+    [middle, y1 - high, middle + long, y1],
+    [middle, y2, middle + long, y2 + high],
     [x2, y1, x2 + long, y1 + high],
     [x1 - long, y1, x1, y1 + high],
   ];
@@ -75,11 +78,13 @@ export function drawFaces(canvas, { width, height, mirrored, resized, size = 14,
     if (chosen) frame("#fff", 7);
     frame(face.color, chosen ? 4 : 2);
     pen.fillStyle = face.color;
-    const text = chosen ? face.whole : face.short;
-    const long = pen.measureText(text).width + letter;
     const high = letter * 1.7;
-    const own = [x1, y1, x1 + long, y1 + high];
-    const place = freePlace(labelPlaces(box, long, high, width), taken, width, height) ?? (always && own);
+    const longOf = (text) => pen.measureText(text).width + letter;
+    const placeOf = (text) => freePlace(labelPlaces(box, longOf(text), high, width), taken, width, height);
+    // Where all of it finds no place, the short one may.
+    const text = chosen && placeOf(face.whole) ? face.whole : face.short;
+    const long = longOf(text);
+    const place = placeOf(text) ?? (always && [x1, y1, x1 + long, y1 + high]);
     if (!place) continue; // its card says the same
     taken.push(place);
     const [x, y] = place;
