@@ -133,6 +133,7 @@ PNG_COMPANY = {
     "wrong checksum": chunk(b"eXIf", b"II*\0")[:-1] + b"?",
     "a film cut off": chunk(b"acTL", b"\0\0") + chunk(b"fcTL", b"\0\0"),
     "short resolution": chunk(b"pHYs", b"\0"),
+    "short transparency": chunk(b"tRNS", b"\0"),
 }
 
 

@@ -15,12 +15,9 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from agegenderemo.errors import ImageError
 from agegenderemo.imaging import pixels
-from agegenderemo.imaging.formats import no_picture, open_encoded
+from agegenderemo.imaging.formats import MAX_PIXELS, no_picture, open_encoded
 from agegenderemo.imaging.metadata import jpeg_scans, next_restart, scan_start
 from agegenderemo.types import Box, Face, Landmarks, RGBImage
-
-MAX_PIXELS = 100_000_000
-"""Larger pictures are refused before they are decoded: they would fill the memory."""
 
 _SMOOTH = frozenset({"L", "RGB", "RGBA", "CMYK", "YCbCr"})
 _JUNK = b"\x55" * 4096
@@ -41,7 +38,7 @@ class Bounds:
     """A larger picture is read at a half, a quarter or an eighth of its size."""
     deep_pixels: int = MAX_PIXELS
     """The same for 16 bits and floats, which take ten times the memory on their way to 8 bits."""
-    scans: int | None = None
+    scans: int = 100
     """Of a progressive JPEG; cameras and editors write about ten."""
     nested: bool = True
     """Whether files that hold other files, as icons do, are opened."""
@@ -131,7 +128,7 @@ def check_pixels(width: int, height: int, most: int) -> None:
 
 def _most_of_jpeg(data: bytes, bounds: Bounds) -> int:
     scans, whole = jpeg_scans(data)
-    if bounds.scans is not None and scans > bounds.scans:
+    if scans > bounds.scans:
         raise ImageError("The picture is a JPEG of too many scans; save it anew.")
     return bounds.jpeg_pixels if whole else min(bounds.pixels, bounds.jpeg_pixels)
 

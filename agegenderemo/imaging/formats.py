@@ -10,6 +10,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from agegenderemo.errors import ImageError
 from agegenderemo.imaging.metadata import JPEG_START, PNG_START, clean_jpeg, clean_png
+from agegenderemo.imaging.netpbm import in_8_bits
 
 PICTURE_FORMATS: dict[str, str] = {
     "JPEG": ".jpg .jpeg .jpe .jfif .jif .pjpeg .pjp",
@@ -50,6 +51,9 @@ PICTURE_FORMATS: dict[str, str] = {
 """Pillow's name of each format that is read, and its suffixes: all that Pillow and pi-heif decode
 by themselves. Left out are films, and what would start other programs or has no decoder (EPS, PDF,
 WMF, …)."""
+
+MAX_PIXELS = 100_000_000
+"""Larger pictures are refused before they are decoded: they would fill the memory."""
 
 IMAGE_SUFFIXES = frozenset(" ".join(PICTURE_FORMATS.values()).split())
 
@@ -121,6 +125,8 @@ def open_encoded(data: bytes, *, nested: bool = True) -> Image.Image:
     is_heif = data[4:8] == b"ftyp" and any(brand in data[8:64] for brand in _HEIF_BRANDS)
     if is_heif and not _register_heif() and b"avif" not in data[8:64]:
         raise ImageError("it is HEIC, which needs more packages: pip install 'agegenderemo[app]'.")
+    if data.startswith((b"P5", b"P6")):
+        data = in_8_bits(data, MAX_PIXELS)
     Image.init()
     left = {
         "JPEG",

@@ -108,9 +108,25 @@ def test_jpeg_scans(photo: Image.Image) -> None:
     scans, whole = jpeg_scans(encoded(photo, "JPEG", progressive=True))
     assert scans > 5
     assert not whole
-    many = encoded(photo.resize((16, 16)), "JPEG") + b"\xff\xda" * 100
+    few = encoded(photo.resize((16, 16)), "JPEG", progressive=True)
+    last = few[few.rfind(b"\xff\xda") : -2]
+    many = few[:-2] + last * 100 + few[-2:]
+    for shown in (jpeg_scans(many), jpeg_scans(many.replace(last, b"\xff\x01\xff" + last))):
+        assert shown == (scans_of(few) + 100, False)
     with pytest.raises(ImageError, match="too many scans"):
         read_picture(many)
+
+
+def scans_of(data: bytes) -> int:
+    return jpeg_scans(data)[0]
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_film_behind_a_photo_has_no_scans(photo: Image.Image, progressive: bool) -> None:
+    moving = encoded(photo, "JPEG", progressive=progressive) + random.Random(2).randbytes(2**22)
+    assert moving.count(b"\xff\xda") > 64 - 10
+    assert scans_of(moving + b"\xff\xda" * 100) < 20
+    assert read_picture(moving + b"\xff\xda" * 100).image.shape == np.asarray(photo).shape
 
 
 def test_formats_that_run_other_programs_are_not_opened() -> None:
