@@ -82,6 +82,17 @@ _OTHERS = {
     b"<html": "a web page",
     b"version https://git-lfs": "a pointer of Git LFS",
     b"FUJIFILMCCD-RAW": "a camera's raw data",
+    b"\xff\x0a": "JPEG XL",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
+    b"II\xbc": "JPEG XR",
+    b"v/1\x01": "OpenEXR",
+    b"#?RADIANCE": "Radiance HDR",
+    b"gimp xcf": "a drawing of GIMP",
+    b"8BPS\0\2": "a large document of Photoshop",
+    b"\0\0\1\0": "an icon",
+    b"\0\0\2\0": "an icon",
+    b"icns": "an icon",
+    b"BLP": "a texture",
 }
 
 

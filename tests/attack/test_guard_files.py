@@ -74,7 +74,7 @@ def test_a_phone_s_heic_of_12_megapixels_is_read() -> None:
 
 
 def test_files_that_hold_other_files_are_not_opened(photo: Image.Image) -> None:
-    with pytest.raises(ImageError, match="not an image"):
+    with pytest.raises(ImageError, match="it is an icon, not an image"):
         read_picture(encoded(photo.resize((64, 64)), "ICO"), "a.ico")
 
 
