@@ -64,9 +64,11 @@ class Item:
 
 def base_name(name: str) -> str:
     """The last part of a member's name, whichever system wrote it: no folder survives, and nothing
-    that does not show."""
-    last = PureWindowsPath(PurePosixPath(visible(name)).name).name
-    return last[:_MAX_NAME] or "unnamed"
+    that does not show. A long one is cut before its suffix, which says whether it is a picture."""
+    last = PureWindowsPath(PurePosixPath(visible(name)).name)
+    if len(last.name) > _MAX_NAME >= 2 * len(last.suffix):
+        return last.name[: _MAX_NAME - len(last.suffix)] + last.suffix
+    return last.name[:_MAX_NAME] or "unnamed"
 
 
 def read_items(
