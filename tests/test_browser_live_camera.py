@@ -133,6 +133,35 @@ def test_a_slow_line_gets_smaller_frames(browser: "Browser", open_page: OpenPage
     page.unroute("**/component_server/")
 
 
+def test_two_frames_are_under_way_on_a_quick_line_alone(
+    browser: "Browser", open_page: OpenPage
+) -> None:
+    page = open_page(browser)
+    page.evaluate(
+        """() => {
+        const ask = window.fetch;
+        let underWay = 0;
+        window.line = 60;
+        window.most = 0;
+        window.fetch = async (...args) => {
+            if (!String(args[0]?.url ?? args[0]).includes('component_server')) return ask(...args);
+            underWay += 1;
+            window.most = Math.max(window.most, underWay);
+            await new Promise(done => setTimeout(done, window.line));
+            underWay -= 1; // a quick server, however busy this machine is
+            return new Response('{"width": 640, "height": 480, "ms": 1, "faces": []}');
+        };
+    }"""
+    )
+    page.click("#live-toggle")
+    page.wait_for_function("window.most > 1")
+    page.evaluate("window.line = 600")
+    wait_frames(page, frames(page) + 10)  # the mean is known by then
+    page.evaluate("window.most = 0")
+    wait_frames(page, frames(page) + 4)
+    assert page.evaluate("window.most") == 1
+
+
 def test_a_session_is_recorded(browser: "Browser", open_page: OpenPage) -> None:
     page = open_page(browser)
     page.click("#live-toggle")

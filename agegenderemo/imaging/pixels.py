@@ -56,7 +56,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
         image = Image.fromarray(to_8_bits(_values(image)))
     elif "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
         image = _over_white(image)
-    return _to_srgb(image, profile, is_grey) or image.convert("RGB")
+    colored = _to_srgb(image, profile, is_grey)
+    if colored is not None:
+        return colored
+    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy
 
 
 def to_8_bits(values: NDArray[Any]) -> NDArray[np.uint8]:

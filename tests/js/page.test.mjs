@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { frameSize } from "../../agegenderemo/web/js/camera.js";
+import { Line, untilNext } from "../../agegenderemo/web/js/line.js";
 import { boxAt, shownPart } from "../../agegenderemo/web/js/places.js";
 import { csvOf } from "../../agegenderemo/web/js/record.js";
 import { Pasts } from "../../agegenderemo/web/js/ribbon.js";
@@ -106,6 +107,31 @@ test("a point on a shown picture means the smallest face that holds it", () => {
 test("a slow line gets smaller frames, a quick one larger ones", () => {
   assert.deepEqual([frameSize(0, 900), frameSize(2, 900)], [1, 2]);
   assert.deepEqual([frameSize(1, 400), frameSize(1, 100), frameSize(0, 100)], [1, 0, 0]);
+});
+
+test("when the next frame is sent", () => {
+  assert.equal(untilNext([], 0, 1000), 0);
+  assert.equal(untilNext([980], 100, 1000), 30); // half a round trip after the first
+  assert.ok(untilNext([900], 100, 1000) <= 0);
+  assert.equal(untilNext([900, 950], 100, 1000), Infinity);
+  assert.equal(untilNext([0], 400, 1000), Infinity); // slow
+  assert.equal(untilNext([0], 0, 1000), Infinity); // not known yet
+});
+
+test("a second frame that the server is too busy for", async () => {
+  const line = new Line();
+  line.arrived();
+  await line.turn();
+  let answer;
+  const first = line.send(() => new Promise((done) => (answer = done)));
+  const [reply] = await line.send(async () => ({ error: "busy", busy: true }));
+  assert.equal(reply, null);
+  answer({ faces: [] });
+  assert.deepEqual((await first)[0], { faces: [] });
+  assert.ok(line.roundTrip > 0);
+  const [alone] = await line.send(async () => ({ error: "busy", busy: true }));
+  assert.equal(alone.error, "busy"); // the only one: said
+  assert.equal((await line.send(() => Promise.reject(new Error("gone"))))[0], undefined);
 });
 
 test("a recording as a table", () => {

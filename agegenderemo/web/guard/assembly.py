@@ -56,12 +56,14 @@ def guarded(
     host: str,
     allowed_hosts: Iterable[str] = (),
     trusted_proxies: Iterable[str] = (),
+    tool: ASGIApp | None = None,
 ) -> ASGIApp:
     """The page behind its guard, as an ASGI app.
 
     ``page`` are keyword arguments of ``gradio.mount_gradio_app`` (theme, head, favicon_path, …);
-    ``host`` is what the server will be bound to. ``GRADIO_TEMP_DIR`` must have been the store's
-    folder when ``demo`` was built. Raises ValueError for a proxy that is no address.
+    ``host`` is what the server will be bound to; ``tool`` answers assistants, if they are to be.
+    ``GRADIO_TEMP_DIR`` must have been the store's folder when ``demo`` was built. Raises
+    ValueError for a proxy that is no address.
     """
     import fastapi
     import gradio as gr
@@ -73,7 +75,7 @@ def guarded(
     demo.is_running = demo.has_launched = True
     rules = HostRules.of_server(host, allowed_hosts, os.environ)
     return Guard(
-        web, demo, store, rules, TrustedProxies.of_environment(os.environ, trusted_proxies)
+        web, demo, store, rules, TrustedProxies.of_environment(os.environ, trusted_proxies), tool
     )
 
 

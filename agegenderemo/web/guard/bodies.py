@@ -31,13 +31,20 @@ async def next_message(receive: Receive, seconds: float) -> Message:
 
 
 async def read_json(
-    scope: Scope, receive: Receive, limits: Limits, shares: Shares, address: str
+    scope: Scope,
+    receive: Receive,
+    limits: Limits,
+    shares: Shares,
+    address: str,
+    most: int | None = None,
 ) -> Any:
-    """The JSON of a body. ``shares`` counts the bytes that are held while it comes.
+    """The JSON of a body of at most ``most`` bytes, by default as the limits say. ``shares`` counts
+    the bytes that are held while it comes.
 
     Raises Refusal for one that is too long, too slow, too deep, or no JSON.
     """
-    check_stated_length(scope, limits.body_bytes)
+    most = limits.body_bytes if most is None else most
+    check_stated_length(scope, most)
     held = 0
     body = bytearray()
     end = asyncio.get_running_loop().time() + limits.body_seconds
@@ -47,8 +54,8 @@ async def read_json(
             left = end - asyncio.get_running_loop().time()
             message = await next_message(receive, max(0.0, min(limits.idle_seconds, left)))
             part = message.get("body", b"")
-            if len(body) + len(part) > limits.body_bytes:
-                raise _too_long(limits.body_bytes)
+            if len(body) + len(part) > most:
+                raise _too_long(most)
             shares.take(address, len(part))
             held += len(part)
             body += part
@@ -94,9 +101,9 @@ def _children(value: Any) -> list[Any]:
 
 
 def _too_long(most: int) -> Refusal:
-    if most < 10**7:
+    if most < 10**6:
         return Refusal(413, f"A request may have at most {most // 1000} kB.")
-    return Refusal(413, f"An upload may have at most {most // 2**20} MB.")
+    return Refusal(413, f"A request may have at most {most // 10**6} MB.")
 
 
 def replayed(scope: Scope, receive: Receive, value: Any) -> tuple[Scope, Receive]:

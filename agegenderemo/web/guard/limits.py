@@ -14,6 +14,8 @@ class Limits:
 
     body_bytes: int = 1_000_000
     """Of any request but an upload."""
+    tool_bytes: int = 16_000_000
+    """Of an assistant's call of the tool, which carries a picture."""
     json_depth: int = 16
     json_nests: int = 5000
     """Lists and objects of a body together."""

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from agegenderemo.web.guard.address import TrustedProxies, client_address
+from agegenderemo.web.guard.address import ADDRESS, TrustedProxies, client_address
 from agegenderemo.web.guard.bodies import Gone, read_json, replayed
 from agegenderemo.web.guard.events import Events, session_name
 from agegenderemo.web.guard.fair import Busy, FairPool
@@ -58,6 +58,7 @@ class Guard:
 
     Knows every open route, checks what goes in, counts what each address holds, and answers
     uploads, files and live frames itself. ``demo`` must be whole before the first request.
+    ``tool`` answers assistants, see `agegenderemo.web.mcp_tool`.
     """
 
     def __init__(
@@ -67,8 +68,9 @@ class Guard:
         store: Store,
         rules: HostRules | None = None,
         proxies: TrustedProxies | None = None,
+        tool: ASGIApp | None = None,
     ) -> None:
-        self._app, self._demo, self._store = app, demo, store
+        self._app, self._demo, self._store, self._tool = app, demo, store, tool
         self._rules, self.proxies = rules or HostRules(), proxies or TrustedProxies()
         limits = self._limits = store.limits
         self._headers = security_headers(self._rules)
@@ -97,6 +99,7 @@ class Guard:
             "upload": self._upload,
             "progress": self._upload_progress,
             "file": self._file,
+            "tool": self._tool_call,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -238,9 +241,19 @@ class Guard:
         (path,) = request.parts
         await send_file(self._store, path, request.scope, request.receive, request.send)
 
-    async def _json(self, request: _Request) -> Any:
+    async def _tool_call(self, request: _Request) -> None:
+        """A message of the Model Context Protocol, where that is offered."""
+        if self._tool is None:
+            raise not_found()
+        if request.scope["method"] != "POST":  # there is no session to listen to, or to end
+            raise Refusal(405, "Here messages are posted.")
+        body = await self._json(request, self._limits.tool_bytes)
+        scope, receive = replayed(request.scope, request.receive, body)
+        await self._tool({**scope, ADDRESS: request.address}, receive, request.send)
+
+    async def _json(self, request: _Request, most: int | None = None) -> Any:
         return await read_json(
-            request.scope, request.receive, self._limits, self._bodies, request.address
+            request.scope, request.receive, self._limits, self._bodies, request.address, most
         )
 
 
