@@ -27,9 +27,14 @@ _DIGITS = 12  # of a digest, where people read it
 def open_sets(config: TrainConfig, prepared: Path) -> tuple[PreparedSet, ...]:
     """The sets of a recipe, from a folder that holds one folder a set.
 
-    Raises DatasetError where one is missing or its crops were cut by another template, and
-    AgeGenderEmoError for a weight of a race label that none of them has.
+    Raises DatasetError where one is missing, is named by a path or has crops that were cut by
+    another template.
     """
+    for name in config.epoch_fractions:
+        if Path(name).name != name:
+            raise DatasetError(
+                f"epoch_fractions names {name!r}; it wants the name of a set in {prepared}."
+            )
     sets = tuple(PreparedSet.open(prepared / name) for name in config.epoch_fractions)
     for one in sets:
         if one.template != config.template:
