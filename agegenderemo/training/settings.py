@@ -59,7 +59,7 @@ def run_settings(
     """
     return config.to_dict() | {
         "processes": processes,
-        "data": {one.name: _digest_of_set(one) for one in sets},
+        "data": {one.name: set_digest(one) for one in sets},
         "crops": {one.name: crops_digest(one) for one in sets},
         "begin_with": [_digest_of_file(path) for path in weights],
         "teachers": [_digest_of_file(path) for path in teachers],
@@ -123,7 +123,7 @@ def _digest_of_file(path: Path) -> str:
         raise CheckpointError(f"There are no weights at {path}.") from error
 
 
-def _digest_of_set(one: PreparedSet) -> str:
+def set_digest(one: PreparedSet) -> str:
     """Of the images and what is known of them, wherever they lie."""
     known = [[s.split, dict(s.labels), s.votes, s.race] for s in one.samples]
     return sha256(one.digest.tobytes() + one.source.tobytes() + json.dumps(known).encode())
