@@ -16,7 +16,7 @@ from tiny import GLASSES
 from agegenderemo.cli import main
 from agegenderemo.data.dataset import PreparedSet
 from agegenderemo.errors import CheckpointError, DatasetError
-from agegenderemo.evaluation.comparison import compare_rows
+from agegenderemo.evaluation.comparison import alone, compare_rows
 from agegenderemo.evaluation.predictions import fields, read_rows, write_rows
 from agegenderemo.export.onnx import set_record, whole_graph, write_checkpoint
 from agegenderemo.files import sha256
@@ -135,6 +135,18 @@ def test_only_faces_whose_class_both_know_are_compared() -> None:
         rows.append(row("4", mood_true=None, mood="sad", **known))
     (own,) = compare_rows(first, [*second, row("5", mood_true="sad", mood="sad", **many)])
     assert (own["figure"], own["n"], own["first"], own["second"]) == ("accuracy_majority", 3, 1, 0)
+
+
+def test_faces_of_one_picture_are_told_apart_by_their_boxes() -> None:
+    def answers(*said: str, **cells: str) -> list[dict[str, Any]]:
+        known = {"mood_true": "sad", **classes("sad", "glad"), **cells}
+        return [row("a", box=box, mood=mood, **known) for box, mood in zip("12", said, strict=True)]
+
+    (own,) = compare_rows(answers("sad", "glad"), answers("sad", "sad"))
+    assert (own["n"], own["first"], own["second"]) == (2, 0.5, 1)
+    assert alone(answers("sad", "glad"), answers("sad", "sad")[:1]) == (1, 0)
+    older = [{k: v for k, v in answers("sad", "sad")[0].items() if k != "box"}]
+    assert alone(older, answers("sad", "sad")[:1]) == (0, 0)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from agegenderemo.data.arrays import make_array
 from agegenderemo.data.copies import THUMBNAIL
 from agegenderemo.data.dataset import (
     THUMBNAILS,
@@ -94,8 +95,16 @@ def _create(
         ("landmarks", (count, 5, 2), np.float32),
         ("thumbnail", (count, THUMBNAIL), np.uint8),
     )
-    for name, shape, dtype in arrays:
-        np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape)
+    try:
+        for name, shape, dtype in arrays:
+            make_array(folder / f"{name}.npy", dtype, shape)
+    except OSError as error:
+        for name, _, _ in arrays:
+            (folder / f"{name}.npy").unlink(missing_ok=True)
+        raise DatasetError(
+            f"{folder} could not be made ({error.strerror}); its {count:,} crops of {size} pixels "
+            f"take {count * size * size * 3 / 1e6:,.0f} MB."
+        ) from error
     (folder / "index.json").write_text(
         index_to_json(template, index.tasks, command), encoding="utf-8"
     )
