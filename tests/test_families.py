@@ -22,6 +22,8 @@ from agegenderemo.models.registry import ModelSpec, folded, register
 from agegenderemo.models.ssrnet import StagewiseHead
 from agegenderemo.models.timm_nets import ScaleConv, StridedConv
 from agegenderemo.tasks import AGE, DEFAULT_TASKS, TaskSpec
+from agegenderemo.training.config import Stage, TrainConfig
+from agegenderemo.training.start import fresh_network
 from agegenderemo.types import InputSpec
 
 ROOT = Path(__file__).parent.parent
@@ -54,6 +56,9 @@ def test_an_unknown_name_of_timm_is_one_sentence() -> None:
         AgeGenderEmoError, match=r"knows no network 'resnet81'; did you mean resnet18"
     ):
         get_spec("timm:resnet81")
+    with pytest.raises(AgeGenderEmoError, match=r"has no 'resnet18\.mine'; leave out"):
+        get_spec("timm:resnet18.mine")
+    assert get_spec("timm:resnet18.a1_in1k").input.size == 224
     with pytest.raises(AgeGenderEmoError, match=r"known are agegendernet, .*, timm:NAME\.$"):
         get_spec("resnet81")
 
@@ -62,6 +67,18 @@ def test_a_network_of_timm_has_the_same_options() -> None:
     net = create_model("timm:test_resnet", DEFAULT_TASKS, neck="mlp", regression="expected")
     assert net.head("age").unit_parameters() == []
     assert len(net.neck) == 12  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("timm:test_vit3", 64), pytest.param("alexnet", 32, marks=pytest.mark.slow)]
+)
+def test_pixels_that_a_network_cannot_read_are_one_sentence(
+    name: str, size: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(AgeGenderEmoError, match=f"^{name} cannot read faces of {size} pixels: "):
+        fresh_network(TrainConfig(model=name, stages=(Stage(160, 1), Stage(size, 1))))
+    assert main(["models", name, "--size", str(size)]) == 2
+    assert f"error: {name} cannot read faces of {size} pixels" in capsys.readouterr().err
 
 
 def test_quick_convolutions_are_the_convolutions_that_they_stand_for() -> None:
