@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from pages import ASTRONAUT
+from pages import ASTRONAUT, shown_file
 from PIL import Image
 
 from agegenderemo import Analyzer
@@ -147,9 +147,9 @@ def test_odd_pictures_are_read(
     uploaded = str(store.keep(path))
     assert (result["width"], result["height"]) == size
     assert len(result["faces"]) == faces
-    message, annotated, *_ = photo._photo_shower(analyzer, store)(uploaded)
+    message, shown, *_ = photo._photo_shower(analyzer, store)(uploaded)
     assert ("1 face." if faces else "No face was found") in message
-    with store.open(annotated["value"]) as file, Image.open(file) as picture:
+    with store.open(shown_file(shown["value"])) as file, Image.open(file) as picture:
         assert max(picture.size) <= photo.MAX_SHOWN_SIDE
     items = batch.read_items([uploaded], store)
     assert [batch.read_item(analyzer, one).record for one in items] == [result]

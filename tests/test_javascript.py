@@ -40,7 +40,7 @@ def test_modules_that_are_joined_share_no_name() -> None:
     end of all of it."""
     calls = re.compile(r"assets\.script\((.*?)\)").findall
     sources = "".join(path.read_text() for path in (ROOT / "agegenderemo" / "web").glob("*.py"))
-    scripts = {"*_SCRIPTS": script(*live._SCRIPTS), "name": "\n".join(map(_block, SCRIPTS))}
+    scripts = {"*_SCRIPTS": script(*live._SCRIPTS), "*modules": "\n".join(map(_block, SCRIPTS))}
     for call in set(calls(sources)):
         joined = scripts.get(call) or script(*re.findall(r'"(\w+)"', call))
         check = "new Function('element', 'server', require('fs').readFileSync(0, 'utf8'))"
@@ -48,5 +48,5 @@ def test_modules_that_are_joined_share_no_name() -> None:
         assert done.returncode == 0, f"{call}: {done.stderr[-1000:]}"
 
 
-def _block(name: str) -> str:
-    return f"{{{script(name)}}}"
+def _block(modules: tuple[str, ...]) -> str:
+    return f"{{{script(*modules)}}}"

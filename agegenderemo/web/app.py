@@ -37,6 +37,7 @@ _HEADER = """
     <p>@names@ of every face, guessed by one small network.</p>
   </div>
 </header>
+<p id="said" role="status"></p>
 """
 
 

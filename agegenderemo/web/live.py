@@ -36,7 +36,7 @@ search costs as much as three readings of a face."""
 _PREFIX = "data:image/jpeg;base64,"
 _UNREADABLE = (binascii.Error, OSError, SyntaxError, ValueError, MemoryError,
                Image.DecompressionBombError)  # fmt: skip
-_SCRIPTS = ("words", "bars", "ribbon", "stage", "camera", "line", "save", "record",
+_SCRIPTS = ("words", "bars", "ribbon", "stage", "camera", "line", "save", "record", "said",
             "live")  # fmt: skip
 
 

@@ -18,15 +18,17 @@ import {
 import { Line, sleep } from "./line.js";
 import { Recording } from "./record.js";
 import { Pasts, RIBBON_SECONDS } from "./ribbon.js";
+import { Arrivals, say } from "./said.js";
 import { saveFiles, saveJson, savePicture } from "./save.js";
-import { drawFaces, onStage } from "./stage.js";
-import { categorical, settled } from "./words.js";
+import { boxAt, drawFaces, onStage } from "./stage.js";
+import { categorical, colorsOf, labelWords, leadWords, settled, spoken } from "./words.js";
 
 const RETRY_DELAY = 1000; // ms between attempts while the server is gone
 const MAX_CARDS = 8;
 const BEHIND = 1000; // ms of a round trip from which it is said
 const SIZED_EVERY = 3; // replies between two looks at the size of what is sent
 const NO_FACE_AFTER = 5; // empty replies in a row before saying so
+const REACH = 12; // CSS pixels beside a face that a click may be
 
 const find = (id) => element.querySelector("#" + id);
 const root = find("live");
@@ -46,8 +48,7 @@ const savers = [find("live-save-picture"), find("live-save-json")];
 const list = find("live-faces");
 const template = find("live-card");
 const emptyHint = list.querySelector(".live-empty");
-const network = JSON.parse(decodeURIComponent(root.dataset.tasks)); // {tasks, plain}
-const { tasks } = network;
+const { tasks, plain } = JSON.parse(decodeURIComponent(root.dataset.tasks));
 const pasts = new Pasts(categorical(tasks)[0]);
 let frame = newFrameCanvas(); // the picture whose answer is shown
 const spare = []; // canvases for those that are sent next
@@ -68,6 +69,7 @@ let size = 0; // of the frames that are sent, see frameSize
 let resting = false; // stopped for nobody sees the page
 let facing = null; // where the camera looks, if it says so
 let recording = null;
+let arrivals = new Arrivals();
 
 function setState(state, text) {
   root.dataset.state = state;
@@ -136,6 +138,7 @@ function stop() {
   status.textContent = "";
   freeze(false);
   pasts.clear();
+  arrivals = new Arrivals();
   setState("idle", "The camera is off.");
   showFaces([]);
   overlay.width = 0; // clears it
@@ -229,6 +232,8 @@ function accept(reply, spent) {
   last = reply;
   freezer.hidden = recorder.hidden = false;
   showFaces(reply.faces);
+  const known = slots.filter(({ face }) => face.settled !== false);
+  if (arrivals.news(known.map(({ face }) => face), now)) say(spoken(known.map(wholeLabel)));
   if (pasts.remember(reply.faces, now)) drawRibbon();
   draw(reply.width, reply.height);
   root.dataset.frames = frames;
@@ -293,9 +298,18 @@ function drawRibbon() {
   pasts.draw(slot?.card.querySelector(".live-ribbon"), selected);
 }
 
+const wholeLabel = ({ face, numbers }) => labelWords(tasks, face, numbers);
+
 function draw(width, height) {
   const resized = () => root.style.setProperty("--stage-ratio", width + " / " + height);
-  drawFaces(overlay, { width, height, mirrored: mirror.checked, resized }, slots, selected, network);
+  const faces = slots.map((slot) => ({
+    id: slot.id,
+    box: slot.face.box,
+    ...colorsOf(tasks, plain, slot.face),
+    short: leadWords(tasks, slot.face, slot.numbers),
+    whole: wholeLabel(slot),
+  }));
+  drawFaces(overlay, { width, height, mirrored: mirror.checked, resized }, faces, selected);
 }
 
 function freeze(wanted) {
@@ -337,6 +351,8 @@ recorder.addEventListener("click", () => record(!recording));
 document.addEventListener("visibilitychange", look);
 new ResizeObserver(look).observe(root); // its size is none while another tab of the page is open
 window.addEventListener("pagehide", stop);
+// A page that goes can save no film: the browser asks whether to go.
+window.addEventListener("beforeunload", (event) => recording && event.preventDefault());
 freezer.addEventListener("click", () => freeze(!frozen));
 savers[0].addEventListener("click", () => savePicture(frame, overlay, mirror.checked));
 savers[1].addEventListener("click", () => saveJson(last));
@@ -354,11 +370,8 @@ list.addEventListener("keydown", (event) => {
   event.target.click();
 });
 overlay.addEventListener("click", (event) => {
-  const x = (event.offsetX / overlay.clientWidth) * frame.width;
-  const y = (event.offsetY / overlay.clientHeight) * frame.height;
-  const hit = slots.find((slot) => {
-    const [x1, y1, x2, y2] = onStage(slot.face.box, frame.width, mirror.checked);
-    return x1 <= x && x <= x2 && y1 <= y && y <= y2;
-  });
+  const scale = frame.width / overlay.clientWidth;
+  const boxes = slots.map((slot) => onStage(slot.face.box, frame.width, mirror.checked));
+  const hit = slots[boxAt(boxes, event.offsetX * scale, event.offsetY * scale, REACH * scale)];
   if (hit) select(hit.id);
 });
