@@ -18,7 +18,7 @@ from agegenderemo.web.guard.sweeper import Sweeper
 
 _log = logging.getLogger(__name__)
 
-_SESSIONS = 256  # of which gradio keeps what their states hold
+_SESSIONS = 512  # of which gradio keeps what their states hold, in about 100 kB each
 
 
 def close_shortcuts(demo: Any) -> None:

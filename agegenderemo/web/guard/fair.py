@@ -28,8 +28,8 @@ class _Job(Generic[T]):
 class FairPool(Generic[T]):
     """Runs work on ``threads`` threads of its own. Addresses take turns, and within one its
     sessions; a session, from wherever, has one piece of work waiting or under way, an address at
-    most ``each`` waiting, all together ``total``. What waits longer than ``seconds`` is answered
-    Busy.
+    most ``each`` waiting and half of what is left, all together ``total``. What waits longer than
+    ``seconds`` is answered Busy.
 
     Where several addresses are active, none of them holds every thread: a free one is there for
     the next.
@@ -70,7 +70,9 @@ class FairPool(Generic[T]):
             if session in self._sessions:
                 raise Busy("The last frame is still being read.")
             mine = len(self._waiting.get(address, ()))
-            if self._stopped or mine >= self._each or self._count() >= self._total:
+            left = self._total - self._count()
+            # Nor may a few addresses fill the line: see `Shares`.
+            if self._stopped or mine >= self._each or left < 1 or (mine and mine >= left / 2):
                 raise Busy("The server is busy with other viewers.")
             now = time.monotonic()
             job = _Job(work, now + self._seconds)
