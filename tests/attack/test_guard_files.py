@@ -110,6 +110,36 @@ def test_deep_pictures_are_read_small(kind: str) -> None:
     assert picture.image.shape == (2000, 2000, 3)
 
 
+def bmp_in_rle(width: int, height: int) -> bytes:
+    """One colour, in runs of 200 pixels."""
+    rows = height * (width // 200 * b"\xc8\x07" + b"\0\0") + b"\0\1"
+    start = 54 + 1024
+    head = struct.pack("<2sIHHI", b"BM", start + len(rows), 0, 0, start)
+    size = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(rows), 0, 0, 256, 0)
+    return head + size + bytes(1024) + rows
+
+
+def qoi(width: int, height: int) -> bytes:
+    return (
+        b"qoif" + struct.pack(">IIBB", width, height, 3, 0) + b"\xc0" * (width * height) + bytes(8)
+    )
+
+
+def ppm(kind: bytes, most: int, sample: bytes) -> Callable[[int, int], bytes]:
+    return lambda width, height: (
+        b"%b %d %d %d\n" % (kind, width, height, most) + (sample * 3 * width * height)
+    )
+
+
+@pytest.mark.parametrize(
+    "made", [bmp_in_rle, qoi, ppm(b"P3", 255, b"7 "), ppm(b"P6", 65535, b"\0\7")]
+)
+def test_what_is_decoded_in_python_is_small(made: Callable[[int, int], bytes]) -> None:
+    assert read_picture(made(200, 100)).image.shape == (100, 200, 3)
+    with pytest.raises(ImageError, match="at most 2 are read"):
+        read_picture(made(2000, 1200))
+
+
 def test_jpeg_scans(photo: Image.Image) -> None:
     assert jpeg_scans(encoded(photo, "JPEG")) == (1, True)
     scans, whole = jpeg_scans(encoded(photo, "JPEG", progressive=True))
