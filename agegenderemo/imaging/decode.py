@@ -89,7 +89,7 @@ def read_picture(
         most = bounds.format_pixels.get(image.format or "", bounds.pixels)
         if isinstance(image, JpegImageFile):
             most = _most_of_jpeg(data, bounds)
-        elif any(tile[0] in Image.DECODERS for tile in image.tile):
+        elif any(tile[0] in Image.DECODERS for tile in getattr(image, "tile", ())):
             most = min(most, bounds.python_pixels)
         check_pixels(width, height, most)
         with turn(width * height):

@@ -11,6 +11,7 @@ import pytest
 from guard_app import LONG, WEB, Served, guarded
 
 from agegenderemo.web.guard import Limits
+from agegenderemo.web.guard.assembly import close_shortcuts
 
 pytestmark = pytest.mark.slow
 
@@ -118,3 +119,16 @@ def test_an_address_with_ever_new_sessions_pushes_out_its_own(tmp_path: Path) ->
             assert WEB.post(f"{api}/join", json=body, headers=headers).status_code == 200
             WEB.get(f"{api}/data?session_hash={session}", headers=headers)
         assert set(one.demo.state_holder.session_data) == {"mine", "new-2", "new-3"}
+
+
+def test_gradio_counts_no_calls(tmp_path: Path) -> None:
+    with guarded(tmp_path, Limits(address_rate=100)) as one:
+        close_shortcuts(one.demo)
+        api = f"{one.url}gradio_api/queue"
+        for number in range(3):
+            body = {"data": [None], "fn_index": 0, "session_hash": f"s{number}"}
+            assert WEB.post(f"{api}/join", json=body).status_code == 200
+            assert "process_completed" in WEB.get(f"{api}/data?session_hash=s{number}").text
+        queue_ = one.demo._queue
+        assert len(queue_.event_analytics) <= 1
+        assert queue_.cached_event_analytics_summary == {"functions": {}}
