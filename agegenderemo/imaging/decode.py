@@ -34,6 +34,9 @@ class Bounds:
     pixels: int = MAX_PIXELS
     """Of everything else, but for the formats that are named next."""
     format_pixels: Mapping[str, int] = field(default_factory=dict)
+    python_pixels: int = MAX_PIXELS
+    """Of kinds that Pillow decodes in Python, as QOI, PPM in letters and RLE in BMP: they take 30
+    times as long, and hold up all other threads."""
     read_pixels: int = MAX_PIXELS
     """A larger picture is read at a half, a quarter or an eighth of its size."""
     deep_pixels: int = MAX_PIXELS
@@ -83,6 +86,8 @@ def read_picture(
         most = bounds.format_pixels.get(image.format or "", bounds.pixels)
         if isinstance(image, JpegImageFile):
             most = _most_of_jpeg(data, bounds)
+        elif any(tile[0] in Image.DECODERS for tile in getattr(image, "tile", ())):
+            most = min(most, bounds.python_pixels)
         check_pixels(width, height, most)
         with turn(width * height):
             small = _decoded(image, data, bounds)

@@ -66,20 +66,6 @@ def fresh_network(config: TrainConfig) -> MultiTaskNet:
     return net
 
 
-def check_size(net: MultiTaskNet, config: TrainConfig) -> None:
-    """Raises AgeGenderEmoError where the pictures of a stage are too small for a network."""
-    size = min(stage.size for stage in config.stages)
-    weight = next(net.parameters())
-    try:
-        with torch.inference_mode():
-            net.eval()(torch.zeros(1, 3, size, size, device=weight.device, dtype=weight.dtype))
-    except RuntimeError as error:
-        raise AgeGenderEmoError(
-            f"{config.model} cannot read pictures of {size} pixels, which stages names; make them "
-            "larger."
-        ) from error
-
-
 def begin(net: MultiTaskNet, paths: Sequence[Path], config: TrainConfig, targets: Targets) -> None:
     """Give a fresh network its first weights: those of ``paths``, and, where the recipe says so, a
     start at the mean of the labels for regressions whose head is still fresh.

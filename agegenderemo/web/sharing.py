@@ -86,8 +86,7 @@ def with_head(html: bytes, address: str) -> bytes:
         'name="twitter:card"': "summary_large_image",
     }
     metas = "".join(f'<meta {name} content="{escape(text)}" />\n' for name, text in facts.items())
-    scripts = "".join(f"<script>{{{assets.script(*modules)}}}</script>
-" for modules in SCRIPTS)
+    scripts = "".join(f"<script>{{{assets.script(*modules)}}}</script>\n" for modules in SCRIPTS)
     scripts = scripts.replace("@suffixes@", " ".join(sorted(IMAGE_SUFFIXES)))
     own = _METAS.sub(b"", html)
     return own.replace(b"<head>", f"<head>\n{metas}{scripts}".encode(), 1)
