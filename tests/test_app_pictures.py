@@ -232,6 +232,18 @@ def test_names_of_zips_are_shown_as_they_were_meant(
     assert all(one.content == ASTRONAUT.read_bytes() for one in items)
 
 
+def test_a_long_name_keeps_its_suffix(store: Store, tmp_path: Path) -> None:
+    names = ["x" * 251 + ".jpg", "y" * 300 + ".HEIC", "z." + "z" * 300]
+    with zipfile.ZipFile(tmp_path / "long.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, b"content")
+    items = list(batch.read_items([store.keep(tmp_path / "long.zip")], store))
+    assert [len(one.name) for one in items] == [200] * 3
+    assert [one.error for one in items[:2]] == [None, None]
+    assert [one.content for one in items[:2]] == [b"content"] * 2
+    assert "Not a picture" in (items[2].error or "")
+
+
 def test_a_name_that_a_zip_states_in_utf8_is_taken(store: Store, tmp_path: Path) -> None:
     raw = "naïve.jpg".encode("cp850")
     for crc, name in ((zlib.crc32(raw), "naïve ✓.jpg"), (7, "naïve.jpg")):

@@ -1,6 +1,8 @@
 """Photo and About in headless Chromium, at phone and desktop width, light and dark."""
 
+import base64
 import csv
+import io
 import json
 import re
 from pathlib import Path
@@ -30,6 +32,7 @@ except ImportError:
 pytest_plugins = ["web_fixtures"]
 pytestmark = needs_browser
 
+EXAMPLES = Path(__file__).parent.parent / "examples"
 WIDTHS = (390, 1280)
 THEMES = ("light", "dark")
 
@@ -169,6 +172,47 @@ def test_photo_example_then_a_file_that_is_no_picture(
     expect(page.locator("#photo-message .bad")).to_contain_text("Cannot read text.png")
     expect(page.locator("#photo-results")).to_be_hidden()
     assert "Traceback" not in page.inner_text("body")
+
+
+# A file whose kind the browser does not know, as those of phones on a desktop.
+_HAND_OVER = """([name, text, way]) => {
+    const bytes = Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File([bytes], name));
+    const input = document.querySelector('#photo-input input[type=file]');
+    if (way === 'dialog') {
+        input.files = dataTransfer.files;
+        input.dispatchEvent(new Event('change', {bubbles: true}));
+    } else {
+        const event = new DragEvent('drop', {dataTransfer, bubbles: true, cancelable: true});
+        input.parentElement.dispatchEvent(event);
+    }
+}"""
+
+
+@pytest.mark.parametrize("way", ["dialog", "drop"])
+def test_a_picture_that_the_browser_has_no_name_for(
+    browser: "Browser", open_page: OpenPage, way: str
+) -> None:
+    page = open_page(browser)
+    open_tab(page, "Photo")
+    accepted = page.locator("#photo-input input[type=file]").get_attribute("accept") or ""
+    assert {"image/*", ".heic", ".heif", ".avif", ".jfif", ".tif"} <= set(accepted.split(","))
+    avif, jp2 = io.BytesIO(), io.BytesIO()
+    with Image.open(EXAMPLES / "astronaut.jpg") as photo:
+        photo.crop((100, 0, 350, 250)).save(avif, "AVIF")
+    Image.new("RGB", (40, 30), "gray").save(jp2, "JPEG2000")
+    for name, content, said in (
+        ("IMG_0001.HEIC", avif.getvalue(), "1 face"),
+        ("text.heic", b"hello", "Cannot read text.heic"),
+        ("scan.jp2", jp2.getvalue(), "No face was found"),
+    ):
+        page.evaluate(_HAND_OVER, [name, base64.b64encode(content).decode(), way])
+        expect(page.locator("#photo-message")).to_contain_text(said, timeout=20_000)
+        page.click("#photo-input button[aria-label='Remove Image']")
+        expect(page.locator("#photo-message")).to_contain_text("Choose a picture")
+    page.evaluate(_HAND_OVER, ["text.pdf", base64.b64encode(b"hello").decode(), way])
+    expect(page.locator(".toast-body")).to_contain_text("Invalid file type")
 
 
 def test_photo_snapshot(browser: "Browser", open_page: OpenPage) -> None:

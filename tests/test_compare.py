@@ -16,7 +16,7 @@ from tiny import GLASSES
 from agegenderemo.cli import main
 from agegenderemo.data.dataset import PreparedSet
 from agegenderemo.errors import CheckpointError, DatasetError
-from agegenderemo.evaluation.comparison import compare_rows
+from agegenderemo.evaluation.comparison import alone, compare_rows
 from agegenderemo.evaluation.predictions import fields, read_rows, write_rows
 from agegenderemo.export.onnx import set_record, whole_graph, write_checkpoint
 from agegenderemo.files import sha256
@@ -24,11 +24,14 @@ from agegenderemo.inference.graph import graph_file
 from agegenderemo.model_info import HASH_KEY, ModelInfo
 from agegenderemo.models import create_model
 from agegenderemo.models.checkpoint import load_checkpoint
-from agegenderemo.report import Report, zoo_page, zoo_tables
+from agegenderemo.report import Report, flat, load_card, zoo_page, zoo_tables
+from agegenderemo.resources import find_checkpoint, resource_folder
 from agegenderemo.tasks import AGE, DEFAULT_TASKS, EMOTION6, GENDER, TaskSpec
 from agegenderemo.types import InputSpec
 
+ROOT = Path(__file__).parent.parent
 SETS = ("faces", "moods", "bands")
+SHIPPED = sorted(path.stem for path in resource_folder("checkpoints").glob("*.safetensors"))
 
 
 def network(path: Path, tasks: tuple[TaskSpec, ...], seed: int) -> Path:
@@ -135,6 +138,18 @@ def test_only_faces_whose_class_both_know_are_compared() -> None:
         rows.append(row("4", mood_true=None, mood="sad", **known))
     (own,) = compare_rows(first, [*second, row("5", mood_true="sad", mood="sad", **many)])
     assert (own["figure"], own["n"], own["first"], own["second"]) == ("accuracy_majority", 3, 1, 0)
+
+
+def test_faces_of_one_picture_are_told_apart_by_their_boxes() -> None:
+    def answers(*said: str, **cells: str) -> list[dict[str, Any]]:
+        known = {"mood_true": "sad", **classes("sad", "glad"), **cells}
+        return [row("a", box=box, mood=mood, **known) for box, mood in zip("12", said, strict=True)]
+
+    (own,) = compare_rows(answers("sad", "glad"), answers("sad", "sad"))
+    assert (own["n"], own["first"], own["second"]) == (2, 0.5, 1)
+    assert alone(answers("sad", "glad"), answers("sad", "sad")[:1]) == (1, 0)
+    older = [{k: v for k, v in answers("sad", "sad")[0].items() if k != "box"}]
+    assert alone(older, answers("sad", "sad")[:1]) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -275,6 +290,22 @@ def test_the_zoo_is_a_page_with_a_row_a_network(
     (zoo / "c.json").write_text("{}")
     with pytest.raises(CheckpointError, match="is no record of a measured network"):
         zoo_tables(zoo)
+
+
+def test_the_committed_page_is_that_of_the_committed_records() -> None:
+    page = ROOT / "docs" / "zoo.md"
+    assert zoo_page(page.with_suffix(""), page) == page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_zoo_has_the_shipped_weights_with_the_figures_of_their_card(name: str) -> None:
+    weights = find_checkpoint(name)
+    record = json.loads((ROOT / "docs" / "zoo" / f"{name}.json").read_text(encoding="utf-8"))
+    assert record["weights_sha256"] == sha256(weights.read_bytes())
+    card = load_card(weights)
+    assert record["figures"].keys() == card.keys() - {"goals"}
+    for data, figures in record["figures"].items():
+        assert flat(figures) == pytest.approx(flat(card[data]), abs=1e-9), data
 
 
 def test_a_network_of_unknown_tasks_is_compared_too(folder: Path, tmp_path: Path) -> None:

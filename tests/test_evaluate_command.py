@@ -13,6 +13,7 @@ from synthetic import prepared_sets
 
 from agegenderemo import Analyzer
 from agegenderemo.cli import main
+from agegenderemo.data.dataset import PreparedSet
 from agegenderemo.errors import CheckpointError
 from agegenderemo.export.onnx import write_checkpoint
 from agegenderemo.model_info import ModelInfo
@@ -21,6 +22,7 @@ from agegenderemo.models.checkpoint import load_checkpoint
 from agegenderemo.report import load_card
 from agegenderemo.resources import default_checkpoint
 from agegenderemo.tasks import AGE, EMOTION6, GENDER
+from agegenderemo.training.settings import set_digest
 from agegenderemo.types import InputSpec
 from agegenderemo.web.about import about_html
 from agegenderemo.web.guard import Limits
@@ -158,6 +160,23 @@ def test_training_faces_are_told(
     assert "faces of the training split" in capsys.readouterr().out.splitlines()[0]
     assert evaluate(sets, checkpoint, "--split", "all") == 0
     assert "was trained on 416; the validation figures" in capsys.readouterr().out
+
+
+def test_a_set_is_known_by_its_faces_not_by_its_name(
+    sets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = tmp_path / "mine.safetensors"
+    data = {"bands": set_digest(PreparedSet.open(sets / "faces")), "moods": "0" * 64}
+    known = {"training_faces": {"bands": 416, "moods": 416}, "data": data}
+    info = ModelInfo("tiny", TASKS, InputSpec(32), provenance=known)
+    write_checkpoint(network, create_model("tiny", TASKS), info)
+    assert evaluate(sets, network, "--split", "train") == 0  # it was called bands then
+    text = capsys.readouterr().out
+    assert "on which this network was trained" in text
+    changed = "this set is not as it was when the network was trained"
+    assert changed not in text
+    assert evaluate(sets, network, data="moods") == 0
+    assert changed in capsys.readouterr().out
 
 
 def test_what_cannot_be_drawn_or_written_takes_no_figures_with_it(

@@ -215,7 +215,7 @@ def test_damage_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[st
     state = (out / "state.pt").read_bytes()
     for damaged in (state[:-1000], b"", b"\0" * 4000):
         (out / "state.pt").write_bytes(damaged)
-        with pytest.raises(CheckpointError, match="damaged and cannot be resumed"):
+        with pytest.raises(CheckpointError, match="damaged and cannot be gone on with"):
             load_state(out / "state.pt")
     (out / "state.pt").write_bytes(state)
     os.truncate(sets / "faces/crops.npy", 5000)

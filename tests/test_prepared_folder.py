@@ -2,6 +2,8 @@
 
 import dataclasses
 import os
+import resource
+import signal
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -12,6 +14,7 @@ from PIL import Image
 
 from agegenderemo.cli import main
 from agegenderemo.data.dataset import CropSource, PreparedSet
+from agegenderemo.data.parallel import map_rows
 from agegenderemo.data.prepare import SEARCH_OPTIONS, prepare
 from agegenderemo.data.samples import DatasetIndex, Estimate, ImageRef, Sample
 from agegenderemo.detection import MtcnnDetector
@@ -169,3 +172,50 @@ def test_a_given_box_takes_the_place_of_a_search(tmp_path: Path, examples: Path)
         left, top, right, bottom = face.box
         found = points[row] * (right - left, bottom - top) + (left, top)
         assert np.abs(found - face.landmarks).mean() < 0.08 * (right - left)
+
+
+def test_a_picture_that_was_changed_is_prepared_anew(
+    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    faces = tmp_path / "faces"
+    before = PreparedSet.open(out / "own").crops.copy()
+    (faces / "d.png").write_bytes((faces / "b.png").read_bytes())
+    index = DatasetIndex(
+        tuple(Sample(ImageRef(faces, f"{n}.png"), "train", {"age": float(ord(n))}) for n in "bdf"),
+        (AGE,),
+    )
+    now = whole(index, out)
+    assert np.array_equal(now.crops, before[[0, 0, 2]])
+    assert bytes(now.digest[1]) == bytes(now.digest[0])
+    assert "1 pictures have changed since they were prepared, such as d.png" in (
+        capsys.readouterr().err
+    )
+    # One that cannot be read keeps its crop, and one that could not be read has another chance.
+    (faces / "d.png").write_bytes(b"broken")
+    assert np.array_equal(whole(index, out).crops, before[[0, 0, 2]])
+    source = np.load(out / "own" / "source.npy", "r+")
+    digest = np.load(out / "own" / "digest.npy", "r+")
+    source[2], digest[2] = CropSource.UNREADABLE, 0
+    assert (whole(index, out).source == CropSource.WHOLE).all()
+
+
+def _die(rows: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_ends_the_preparation() -> None:
+    with pytest.raises(DatasetError, match="killed in the midst of own: reading"):
+        list(map_rows(_die, np.arange(64), print, (), 2, "own: reading"))
+
+
+def test_a_disk_without_room_is_one_sentence(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(DatasetError, match=r"own could not be made \(.*3 crops .* take 0 MB"):
+            whole(pictures(tmp_path / "faces", "bdf"), tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list((tmp_path / "out" / "own").iterdir())
+    whole(pictures(tmp_path / "faces", "bdf"), tmp_path / "out")

@@ -83,6 +83,13 @@ def test_a_bad_row_is_skipped_and_counted(tmp_path: Path, row: str, reason: str)
     assert index.skipped[0].name == "row 2"
 
 
+def test_cells_that_are_not_understood_are_shown(tmp_path: Path) -> None:
+    index = own(tmp_path, "file,age,gender\na.png,31 years,1\nb.png,31 Years,f\nä.png,~31,0\n")
+    assert [s.labels["age"] for s in index.samples] == [31]
+    text = index.summary()
+    assert "gender in row 2 is '1', not female or male; age in row 4 is '~31', not a num" in text
+
+
 def test_a_picture_that_is_named_twice(tmp_path: Path) -> None:
     index = own(
         tmp_path,

@@ -87,6 +87,15 @@ def test_what_was_written_is_kept_and_the_rest_done(photos: Path, reads: list[in
     assert main([*command, "--resume"]) == 1
     assert len(reads) == 1
     assert len(lines(out)) == 7
+    # Of pictures that are not named this time nothing is lost either.
+    before = lines(out)
+    out.with_name("out.csv.part").write_text("file,face")  # of a run that was killed
+    named = ["analyze", str(photos / "new.jpg"), "--json", str(out), "--csv", str(table)]
+    assert main([*named, "--resume"]) == 0
+    assert len(reads) == 1
+    assert lines(out) == [before[-1], *before[:-1]]
+    assert len(table.read_text().splitlines()) == 1 + 7
+    assert not out.with_name("out.csv.part").exists()
 
 
 @pytest.mark.parametrize("change", ["size", "time", "search", "weights"])
@@ -109,6 +118,21 @@ def test_what_changed_is_read_again(photos: Path, reads: list[int], change: str)
     main([*command, "--resume"])
     assert len(reads) == (1 if change in ("size", "time") else 5)
     assert len(lines(out)) == 6
+
+
+def test_drawings_that_are_missing_are_made(photos: Path, reads: list[int]) -> None:
+    drawn = photos.parent / "drawn"
+    command = ["analyze", str(photos), "--json", str(photos.parent / "out.jsonl")]
+    main(command)
+    whole = lines(photos.parent / "out.jsonl")
+    for missing in (5, 1, 0):
+        reads.clear()
+        assert main([*command, "--resume", "--annotated", str(drawn)]) == 1
+        assert len(reads) == missing
+        assert sorted(path.name for path in drawn.iterdir()) == [f"{n}.jpg.png" for n in range(5)]
+        assert lines(photos.parent / "out.jsonl") == whole
+        if missing == 5:
+            (drawn / "3.jpg.png").unlink()
 
 
 def test_resume_wants_an_output_that_says_what_was_done(photos: Path, capsys: Capture) -> None:

@@ -1,6 +1,8 @@
 """The folder of a run: what may be written there, what goes on, and what is made longer."""
 
+import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,14 @@ import torch
 from small_training import ONE_EPOCH, TINY, changed, history_of, trainer_of
 from synthetic import prepared_sets
 
-from agegenderemo.errors import CheckpointError
+from agegenderemo.errors import AgeGenderEmoError, CheckpointError
+from agegenderemo.export.onnx import write_checkpoint
 from agegenderemo.models.checkpoint import load_checkpoint, load_state, save_state
 from agegenderemo.training.config import Stage, TrainConfig
 from agegenderemo.training.distributed import DistributedContext
 from agegenderemo.training.fit import fit
+from agegenderemo.training.folder import is_finished
+from agegenderemo.training.settings import settings_digest
 
 ALONE = DistributedContext()
 
@@ -101,6 +106,36 @@ def test_weights_that_are_gone_are_missed(sets: Path, tmp_path: Path) -> None:
     fit(ONE_EPOCH, sets, tmp_path).unlink()
     with pytest.raises(CheckpointError, match=r"its model\.safetensors is gone"):
         fit(ONE_EPOCH, sets, tmp_path, resume=True)
+
+
+def test_weights_of_another_run_are_not_those_of_a_finished_one(sets: Path, tmp_path: Path) -> None:
+    out, settings = tmp_path / "run", tmp_path / "run/config.json"
+    weights = fit(ONE_EPOCH, sets, out)
+    known = json.loads(settings.read_text())
+    checkpoint = load_checkpoint(weights)
+    calibrated = dataclasses.replace(checkpoint.info, provenance={"calibration_faces": {}})
+    write_checkpoint(weights, checkpoint.model, calibrated)
+    assert is_finished(out, known)  # the same numbers
+    other = fit(changed(ONE_EPOCH, seed=2), sets, tmp_path / "other")
+    shutil.copy(other, weights)
+    with pytest.raises(CheckpointError, match=r"not what the run in this folder ended with"):
+        is_finished(out, known)
+    # Versions before kept no digest of the weights.
+    (out / "finished.json").write_text(json.dumps(settings_digest(known)))
+    assert is_finished(out, known)
+
+
+def test_what_a_network_or_a_folder_cannot_do_is_said_before_training(
+    sets: Path, tmp_path: Path
+) -> None:
+    for match, change in (
+        ("ssrnet cannot read faces of 32 pixels", {"model": "ssrnet"}),
+        ("wants the name of a set in", {"epoch_fractions": {f"../{sets.name}/faces": 1.0}}),
+    ):
+        with pytest.raises(AgeGenderEmoError, match=match):
+            fit(changed(ONE_EPOCH, **change), sets, tmp_path / "run")
+    with pytest.raises(AgeGenderEmoError, match="one face a process"):
+        fit(changed(ONE_EPOCH, batch=2), sets, tmp_path, context=DistributedContext(0, 2))
 
 
 @pytest.mark.slow

@@ -189,7 +189,7 @@ def test_a_line_an_epoch_says_what_was_kept_and_how_long_it_takes() -> None:
 
 @pytest.mark.slow
 def test_the_commands_that_a_run_ends_with_work(tmp_path: Path) -> None:
-    sets = prepared_sets(tmp_path / "a folder", count=400)
+    sets = prepared_sets(tmp_path / "a folder", count=520)
     (sets / "faces").rename(sets / "my own")
     config = changed(ONE_EPOCH, model="agegendernet", epoch_fractions={"my own": 1.0})
     recipe = Recipe("one", "", (Step("one", config),))
@@ -205,3 +205,8 @@ def test_the_commands_that_a_run_ends_with_work(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "agegenderemo", *words]
         subprocess.run(command, check=True, capture_output=True, cwd=Path(__file__).parent.parent)
     assert shlex.split(lines[2])[1:] == ["app.py", "--checkpoint", str(weights)]
+    few = prepared_sets(tmp_path / "few", count=100)
+    (few / "faces").rename(few / "my own")
+    text = next_steps(weights, few)
+    assert "no calibration: 10 validation faces are fewer than 50" in text
+    assert " calibrate --prepared" not in text

@@ -14,6 +14,7 @@ from agegenderemo.cli.common import (
     add_checkpoint,
     add_precision,
     checkpoint_path,
+    printable,
 )
 
 _WORTH_A_PROCESS = 20
@@ -48,7 +49,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume",
         action="store_true",
         help="go on with a run that was interrupted: what --json FILE or --parquet DIR holds of "
-        "pictures that have not changed since is kept",
+        "pictures that have not changed since is kept, and of those that are not named this time",
     )
     parser.add_argument(
         "--search",
@@ -93,6 +94,8 @@ def _run(args: Arguments) -> int:
     sources.found.extend(on_ray.collect_remote(uris))
     check_outputs(args, [*args.paths, *(one.path for one in sources.found), *_network(args)])
     if all(one.error for one in sources.found):
+        for one in sources.found[1:]:
+            print(f"error: {printable(one.error or '')}", file=sys.stderr)
         raise ValueError(sources.found[0].error)
 
     from agegenderemo.inference.analyzer import Analyzer
@@ -129,11 +132,14 @@ def _run_here(
         for record, problem in _with_progress(outcomes, len(found)):
             bad += "error" in record or bool(problem)
             if problem:
-                print(f"warning: {problem}", file=sys.stderr)
+                print(f"warning: {printable(problem)}", file=sys.stderr)
             lines.write(record)
             table.write(record)
             if rows:
                 rows.write(record)
+        for record in written.others(found) if written else ():
+            lines.write(record)
+            table.write(record)
     if written:
         written.remove_parts()
     return bad

@@ -35,7 +35,7 @@ def _run(args: Arguments) -> int:
         return _zoo(args)
     if len(args.networks) != 2:
         raise ValueError("Give two networks to compare, or --zoo with a folder.")
-    from agegenderemo.evaluation.comparison import compare_rows
+    from agegenderemo.evaluation.comparison import alone, compare_rows
     from agegenderemo.files import write_atomically
     from agegenderemo.report import comparison_table
 
@@ -43,6 +43,8 @@ def _run(args: Arguments) -> int:
     first, second = (_rows(name, args) for name in args.networks)
     found = compare_rows(first, second)
     print(comparison_table(found, args.networks).text())
+    if any(left := alone(first, second)):
+        print(f"Left out: {left[0]:,} faces that only A has, {left[1]:,} that only B has.")
     if args.json:
         record = {"first": args.networks[0], "second": args.networks[1], "differences": found}
         write_atomically(args.json, (json.dumps(record, indent=1) + "\n").encode())

@@ -14,7 +14,15 @@ from agegenderemo.cli.common import (
     add_precision,
     checkpoint_path,
 )
-from agegenderemo.cli.faces import Faces, add_device, add_faces, check_sets, device_of, open_faces
+from agegenderemo.cli.faces import (
+    Faces,
+    add_device,
+    add_faces,
+    check_sets,
+    device_of,
+    is_prepared,
+    open_faces,
+)
 from agegenderemo.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -92,7 +100,8 @@ def _run(args: Arguments) -> int:
             answers = answer(predictor, prepared, rows, progress=True)
             samples = [prepared.samples[row] for row in rows]
             own = measure(samples, prepared.tasks, answers, info.tasks)
-            own = {"data": data, "split": split, **own, **_told(info, predictor, faces)}
+            stored = is_prepared(args.root, data)
+            own = {"data": data, "split": split, **own, **_told(info, predictor, faces, stored)}
             if args.pipeline:
                 analyze = Analyzer.from_checkpoint(path, precision=args.precision).analyze
                 own["pipeline"] = pipeline(analyze, info.tasks, prepared, rows, answers)
@@ -144,10 +153,12 @@ def _check(args: Arguments) -> None:
     check_sets(args)
 
 
-def _told(info: "ModelInfo", predictor: "Predicts", faces: Faces) -> Figures:
+def _told(info: "ModelInfo", predictor: "Predicts", faces: Faces, stored: bool) -> Figures:
     """What a reader must know of these faces: whether the network was trained on them, with the
-    figures of those that it was not, and whether its calibration was fitted on them."""
+    figures of those that it was not, and whether its calibration was fitted on them. Only a set
+    that is ``stored`` can be the one of the run, by its digest."""
     from agegenderemo.evaluation.evaluate import evaluate
+    from agegenderemo.training.settings import set_digest
 
     prepared, rows, split = faces
     told: Figures = {}
@@ -165,9 +176,15 @@ def _told(info: "ModelInfo", predictor: "Predicts", faces: Faces) -> Figures:
         or recipe.get("shares")
         or {}
     )
-    if prepared.name in trained_on and split == "train":
+    name, known = prepared.name, info.provenance.get("data", {})
+    if stored and known:
+        digest = set_digest(prepared)
+        name = next((own for own, there in known.items() if there == digest), name)
+        if known.get(name, digest) != digest:
+            told["changed_set"] = True
+    if name in trained_on and split == "train":
         told["training_faces"] = len(rows)
-    if prepared.name in trained_on and split == "all":
+    if name in trained_on and split == "all":
         told["training_faces"] = len(prepared.rows("train", copies=True))
         held_out = prepared.rows("val", copies=True)
         if len(held_out):

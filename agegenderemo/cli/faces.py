@@ -79,7 +79,7 @@ def check_sets(args: Arguments) -> None:
     from agegenderemo.data.readers import get_reader
 
     for data in args.data:
-        if not _is_prepared(args.root, data):
+        if not is_prepared(args.root, data):
             get_reader(data)
 
 
@@ -91,7 +91,7 @@ def open_faces(args: Arguments, data: str, template: "Template") -> Iterator[Fac
     from agegenderemo.data.prepare import prepare, report_line
     from agegenderemo.data.readers import read
 
-    if _is_prepared(args.root, data):
+    if is_prepared(args.root, data):
         prepared = PreparedSet.open(args.root / data)
         check_template(prepared, template, "this checkpoint")
         yield _chosen(prepared, args.split or _split(data, prepared.samples))
@@ -111,7 +111,8 @@ def open_faces(args: Arguments, data: str, template: "Template") -> Iterator[Fac
         yield _chosen(prepared, split)
 
 
-def _is_prepared(root: Path | None, data: str) -> bool:
+def is_prepared(root: Path | None, data: str) -> bool:
+    """Whether the folder holds a prepared set of this name."""
     return root is not None and (root / data / "samples.jsonl").is_file()
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from agegenderemo.batch.resume import Key, WrittenLines, key_of
 from agegenderemo.cli.common import Arguments
+from agegenderemo.cli.outputs import drawing_path
 from agegenderemo.cli.sources import STDIN
 from agegenderemo.files import PartFile
 from agegenderemo.results import plain_name
@@ -52,13 +53,16 @@ class Written:
         stack: ExitStack,
     ) -> None:
         self._search, self._network = args.search, network
+        self._drawings: Path | None = args.annotated
         self._lines: WrittenLines | None = None
         self._keys = rows.written if rows else set()
         self._parts: list[Path] = []
         if args.json:
-            self._parts = PartFile.unfinished(args.json)
+            parts = PartFile.unfinished(args.json)
             files = [args.json] if args.json.is_file() else []
-            self._lines = WrittenLines([*files, *self._parts])
+            self._lines = WrittenLines([*files, *parts])
+            table = args.csv if isinstance(args.csv, Path) else None
+            self._parts = [*parts, *(PartFile.unfinished(table) if table else ())]
             stack.callback(self._lines.close)
 
     def results(
@@ -74,6 +78,12 @@ class Written:
             elif self._lines is not None:
                 yield self._lines.record(key), ""
 
+    def others(self, sources: "Sequence[Source]") -> Iterator[dict[str, Any]]:
+        """The records of pictures that are not named this time."""
+        if self._lines is None:
+            return iter(())
+        return self._lines.others({plain_name(one.name) for one in sources})
+
     def left(self, sources: "Sequence[Source]") -> "list[Source]":
         """Those that are not written."""
         return [source for source in sources if self._key(source) is None]
@@ -84,12 +94,15 @@ class Written:
             part.unlink(missing_ok=True)
 
     def _key(self, source: "Source") -> Key | None:
-        """That of a picture that is written."""
+        """That of a picture that is written, and drawn where that is wanted."""
         known = source.known(self._search)
         name = plain_name(source.name)
         there = self._keys if self._lines is None else self._lines
         for network in (self._network, None):
             key = key_of(name, known, network)
             if known and key in there:
-                return key
+                return key if network is None or self._is_drawn(source) else None
         return None
+
+    def _is_drawn(self, source: "Source") -> bool:
+        return not self._drawings or drawing_path(self._drawings, source.relative).exists()

@@ -149,16 +149,23 @@ def _say(text: str) -> None:
 def next_steps(weights: Path, prepared: Path) -> str:
     """Where the weights are, and the commands that lead from them to figures and a page."""
     from agegenderemo.data.dataset import PreparedSet
+    from agegenderemo.evaluation.calibrate import FEWEST_FACES
     from agegenderemo.models.checkpoint import load_checkpoint
 
     command = "agegenderemo" if shutil.which("agegenderemo") else "python -m agegenderemo"
     checkpoint, folder = shlex.quote(str(weights)), shlex.quote(str(prepared))
-    lines = [
-        f"Weights: {weights}; the history of each step lies beside its own. Next:",
-        f"  {command} calibrate --prepared {folder} --checkpoint {checkpoint}",
-    ]
-    for name in load_checkpoint(weights).info.recipe["epoch_fractions"]:
-        held = PreparedSet.open(prepared / name)
+    lines = [f"Weights: {weights}; the history of each step lies beside its own. Next:"]
+    names = load_checkpoint(weights).info.recipe["epoch_fractions"]
+    sets = {name: PreparedSet.open(prepared / name) for name in names}
+    known = sum(len(held.rows("val")) for held in sets.values())
+    if known >= FEWEST_FACES:
+        lines.append(f"  {command} calibrate --prepared {folder} --checkpoint {checkpoint}")
+    else:
+        lines.append(
+            f"  (no calibration: {known} validation faces are fewer than {FEWEST_FACES}; answers "
+            "have no confidence and no interval)"
+        )
+    for name, held in sets.items():
         split = next((s for s in ("test", "val") if len(held.rows(s))), "train")
         lines.append(
             f"  {command} evaluate --data {shlex.quote(name)} --root {folder} --split {split} "

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from agegenderemo.data.arrays import make_array
 from agegenderemo.data.copies import THUMBNAIL
 from agegenderemo.data.dataset import (
     THUMBNAILS,
@@ -26,7 +27,7 @@ from agegenderemo.data.legacy import is_legacy
 from agegenderemo.data.readers import read_bytes
 from agegenderemo.data.samples import DatasetIndex, Label, Sample
 from agegenderemo.errors import DatasetError
-from agegenderemo.files import write_atomically
+from agegenderemo.files import resolved, write_atomically
 from agegenderemo.types import Template
 
 _COMPARED = 16  # pictures of a set that has moved, by their bytes
@@ -73,7 +74,7 @@ def _resolved(samples: Iterable[Sample]) -> Iterable[Sample]:
     known: dict[Path, Path] = {}
     for sample in samples:
         typed = sample.image.container
-        container = known.setdefault(typed, typed.resolve())
+        container = known.setdefault(typed, resolved(typed))
         yield replace(sample, image=replace(sample.image, container=container))
 
 
@@ -94,8 +95,16 @@ def _create(
         ("landmarks", (count, 5, 2), np.float32),
         ("thumbnail", (count, THUMBNAIL), np.uint8),
     )
-    for name, shape, dtype in arrays:
-        np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape)
+    try:
+        for name, shape, dtype in arrays:
+            make_array(folder / f"{name}.npy", dtype, shape)
+    except OSError as error:
+        for name, _, _ in arrays:
+            (folder / f"{name}.npy").unlink(missing_ok=True)
+        raise DatasetError(
+            f"{folder} could not be made ({error.strerror}); its {count:,} crops of {size} pixels "
+            f"take {count * size * size * 3 / 1e6:,.0f} MB."
+        ) from error
     (folder / "index.json").write_text(
         index_to_json(template, index.tasks, command), encoding="utf-8"
     )

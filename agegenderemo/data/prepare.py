@@ -2,12 +2,11 @@
 
 import contextlib
 import io
-import multiprocessing
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha1
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from tqdm import tqdm
 from agegenderemo.data.copies import THUMBNAIL, settled, thumbnail
 from agegenderemo.data.dataset import THUMBNAILS, CropSource, PreparedSet
 from agegenderemo.data.folder import open_folder
+from agegenderemo.data.parallel import map_rows
 from agegenderemo.data.readers import READERS, read_bytes
 from agegenderemo.data.samples import DatasetIndex, Sample
 from agegenderemo.errors import DatasetError, ImageError
@@ -37,12 +37,9 @@ SEARCH_OPTIONS: dict[str, Any] = {"max_side": 320, "min_score": 0.6}
 """What a detector for `prepare` should be made with: pictures this small, and a lower score than
 for photos, because each picture is known to hold a face."""
 
-T = TypeVar("T")
-
 CROP_SIZES = range(64, 257, 16)
 """Pixels that crops may have."""
 
-_CHUNK = 32
 _SEARCH_SIDE = 144  # pixels: smaller pictures are enlarged to it before the search
 _MIN_FACE = 0.3  # of the shorter side: these pictures are portraits
 _PADDING = 0.3  # of the side, for pictures that are cropped through the face
@@ -66,7 +63,8 @@ def prepare(
     found is searched again in a picture with a wider border, then framed by the set's median
     landmarks; `CropSource` records which. Pictures that are aligned already are taken ``whole``: by
     default those of a set that is published in the wanted template. Crops are ``size`` pixels wide.
-    Rows that are done stay done when the run is killed and repeated, or samples are added.
+    Rows that are done stay done when the run is killed and repeated, or samples are added; where
+    the picture has changed since, it is prepared anew.
 
     ``detector`` makes one, with `SEARCH_OPTIONS`, in each of ``processes`` (by default one a core),
     so it must survive pickling. ``command`` is what people are told to run again to finish the set.
@@ -85,6 +83,7 @@ def prepare(
         whole = name in READERS and READERS[name].published_template == template
     if prepared.thumbnail is None:
         prepared = _hashed(folder, prepared, processes)
+    _forget_changed(folder, prepared, processes)
     todo = np.flatnonzero(prepared.source == CropSource.TODO)
     if whole:
         _run(folder, todo, None, processes, f"{name}: reading")
@@ -94,13 +93,51 @@ def prepare(
     return prepared
 
 
+def _forget_changed(folder: Path, prepared: PreparedSet, processes: int | None) -> None:
+    """Mark rows as still to do whose pictures are other ones now, or can be read at last; and those
+    that others frame."""
+    # Rows of a csv have no bytes of their own: which ones they get depends on the version of zlib.
+    rows = np.array(
+        [
+            row
+            for row in np.flatnonzero(prepared.source != CropSource.TODO)
+            if prepared.samples[row].image.offset is None
+        ],
+        dtype=np.int64,
+    )
+    title = f"{prepared.name}: looking for changed pictures"
+    found = map_rows(_changed, rows, _start_worker, (folder, None), processes, title)
+    changed = np.concatenate([np.empty(0, np.int64), *found])
+    if not len(changed):
+        return
+    tqdm.write(
+        f"{prepared.name}: {len(changed):,} pictures have changed since they were prepared, such "
+        f"as {prepared.samples[min(changed)].image.name}; they are prepared anew.",
+        file=sys.stderr,
+    )
+    prepared.source[changed] = CropSource.TODO
+    prepared.source[prepared.source == CropSource.ASSUMED] = CropSource.TODO
+
+
+def _changed(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    prepared = _worker[1]
+    changed = []
+    for row in rows.tolist():
+        # One that cannot be read now is left as it was prepared.
+        with contextlib.suppress(ImageError, OSError, KeyError, ValueError):
+            data = read_bytes(prepared.samples[row].image)
+            if sha1(data).digest() != bytes(prepared.digest[row]):
+                load_image(data)
+                changed.append(row)
+    return np.array(changed, dtype=np.int64)
+
+
 def _hashed(folder: Path, prepared: PreparedSet, processes: int | None) -> PreparedSet:
     """The set with the perceptual hashes that an earlier version did not make."""
     hashes = np.zeros((len(prepared.samples), THUMBNAIL), np.uint8)
     rows = np.arange(len(hashes))
-    for chunk, own in _map(
-        _hash_chunk, rows, (folder, None), processes, f"{prepared.name}: hashing"
-    ):
+    title = f"{prepared.name}: hashing"
+    for chunk, own in map_rows(_hash_chunk, rows, _start_worker, (folder, None), processes, title):
         hashes[chunk] = own
     stream = io.BytesIO()
     np.save(stream, hashes)
@@ -182,34 +219,8 @@ def _run(
     processes: int | None,
     title: str,
 ) -> None:
-    for _ in _map(_prepare_chunk, rows, (folder, detector), processes, title):
+    for _ in map_rows(_prepare_chunk, rows, _start_worker, (folder, detector), processes, title):
         pass
-
-
-def _map(
-    work: Callable[[NDArray[np.int64]], T],
-    rows: NDArray[np.int64],
-    start: tuple[Path, Callable[[], Detector] | None],
-    processes: int | None,
-    title: str,
-) -> Iterator[T]:
-    """What ``work`` gives for chunks of rows, on every core, in any order."""
-    if not len(rows):
-        return
-    chunks = [rows[i : i + _CHUNK] for i in range(0, len(rows), _CHUNK)]
-    count = min(processes or os.cpu_count() or 1, len(chunks))
-    with tqdm(total=len(rows), desc=title, unit="image") as bar, contextlib.ExitStack() as stack:
-        if count == 1:
-            _start_worker(*start)
-            results: Iterable[T] = map(work, chunks)
-        else:
-            # Spawned, not forked: the threads of a runtime do not survive a fork.
-            context = multiprocessing.get_context("spawn")
-            pool = stack.enter_context(context.Pool(count, _start_worker, start))
-            results = pool.imap_unordered(work, chunks)
-        for result in results:
-            bar.update(min(_CHUNK, len(rows) - bar.n))
-            yield result
 
 
 _worker: tuple[Detector | None, PreparedSet, NDArray[np.float32]]

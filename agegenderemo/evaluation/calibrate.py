@@ -47,11 +47,16 @@ def calibrate(
         truths = (truth_of(prepared.samples[row], prepared.tasks) for row in rows)
         faces += zip(truths, answers, strict=True)
     fitted = {spec.name: fit_task(spec, faces) for spec in predictor.tasks}
+    known = {
+        spec.name: sum(_label(spec, truth.get(spec.name)) is not None for truth, _ in faces)
+        for spec in predictor.tasks
+    }
     found = {name: own for name, own in fitted.items() if own is not None}
     if not found:
         raise DatasetError(
-            f"A calibration needs {FEWEST_FACES} held-out faces with labels for one of "
-            f"{', '.join(fitted)}; prepare larger sets."
+            f"A calibration needs {FEWEST_FACES} validation faces with labels for a task; there "
+            f"are {', '.join(f'{count} for {name}' for name, count in known.items())}. Prepare "
+            "larger sets, or give more of their faces to validation."
         )
     return found
 

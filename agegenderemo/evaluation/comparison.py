@@ -6,6 +6,7 @@ from typing import Any
 from agegenderemo.errors import DatasetError
 from agegenderemo.evaluation.bootstrap import paired
 from agegenderemo.evaluation.predictions import (
+    BOX,
     FACE,
     PROBABILITY,
     TRUE,
@@ -29,7 +30,7 @@ def compare_rows(first: Sequence[Row], second: Sequence[Row]) -> list[dict[str, 
     class is one that both networks know. Raises DatasetError where there is no common face or task,
     or where the labels of a face differ.
     """
-    ours, theirs = _by_face(first), _by_face(second)
+    ours, theirs = _by_face(first, second)
     faces = [face for face in ours if face in theirs]
     if not faces:
         raise DatasetError("The two have no face in common: their sets or files have other names.")
@@ -49,13 +50,26 @@ def compare_rows(first: Sequence[Row], second: Sequence[Row]) -> list[dict[str, 
     return found
 
 
-def _by_face(rows: Sequence[Row]) -> dict[tuple[Any, ...], Row]:
-    found: dict[tuple[Any, ...], Row] = {}
-    for row in rows:
-        face = tuple(row[key] for key in FACE)
-        if face in found:
-            raise DatasetError(f"The face {'/'.join(map(str, face))} stands twice in one file.")
-        found[face] = row
+def alone(first: Sequence[Row], second: Sequence[Row]) -> tuple[int, int]:
+    """How many faces only the first has, and only the second: they are not compared."""
+    ours, theirs = _by_face(first, second)
+    return len(ours.keys() - theirs.keys()), len(theirs.keys() - ours.keys())
+
+
+def _by_face(*sides: Sequence[Row]) -> list[dict[tuple[Any, ...], Row]]:
+    """The rows of each side by their face."""
+    boxes = all(BOX in rows[0] for rows in sides if rows)
+    keys = (*FACE, BOX) if boxes else FACE
+    found: list[dict[tuple[Any, ...], Row]] = []
+    for rows in sides:
+        own: dict[tuple[Any, ...], Row] = {}
+        for row in rows:
+            face = tuple(row[key] for key in keys)
+            if face in own:
+                name = "/".join(str(row[key]) for key in FACE)
+                raise DatasetError(f"The face {name} stands twice in one file.")
+            own[face] = row
+        found.append(own)
     return found
 
 

@@ -1,7 +1,8 @@
 """What a network said of single faces, as rows: for a file, and to compare two networks face by
 face.
 
-A row has ``set``, ``file``, ``split`` and ``crop``, how the face was found. A task NAME has
+A row has ``set``, ``file``, ``split``, ``crop``, how the face was found, and ``box``, where the
+data set says that it is: four numbers, x1 y1 x2 y2. A task NAME has
 ``NAME_true`` and its answer under ``NAME``. Of a regression there are also ``NAME_true_low`` and
 ``NAME_true_high`` (a label that is a band: from the first up to, not with, the second), and the
 predicted ``NAME_low`` and ``NAME_high``; of other tasks ``NAME_true_argmax`` for the second
@@ -30,10 +31,12 @@ TRUE = "_true"
 TRUE_LOW, TRUE_HIGH, TRUE_ARGMAX = f"{TRUE}_low", f"{TRUE}_high", f"{TRUE}_argmax"
 PROBABILITY = "_probability_"
 FACE = ("set", "file")
-"""The columns that tell one face from another."""
+"""The columns that tell one picture from another."""
+BOX = "box"
+"""The column that tells the faces of one picture from each other; older files have none."""
 
 SUFFIXES = (".csv", ".parquet")
-_FIRST = (*FACE, "split", "crop")
+_FIRST = (*FACE, "split", "crop", BOX)
 
 
 def fields(specs: Sequence[TaskSpec]) -> tuple[str, ...]:
@@ -53,7 +56,8 @@ def prediction_rows(
         sample = prepared.samples[row]
         truth = truth_of(sample, prepared.tasks)
         source = CropSource(int(prepared.source[row])).name.lower()
-        cells = (prepared.name, no_formula(_file(sample.image)), sample.split, source)
+        box = None if sample.box is None else " ".join(f"{value:g}" for value in sample.box)
+        cells = (prepared.name, no_formula(_file(sample.image)), sample.split, source, box)
         line: dict[str, Any] = dict(zip(_FIRST, cells, strict=True))
         for spec in specs:
             known = _known(spec, truth.get(spec.name)) + _said(spec, given[spec.name])

@@ -144,7 +144,8 @@ def load_state(path: Path) -> dict[str, Any]:
         return dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # torch.load raises many kinds for a damaged file
         raise CheckpointError(
-            f"{path} is damaged and cannot be resumed; put back a copy, or start without --resume."
+            f"{path} is damaged and cannot be gone on with; put back a copy, or begin anew by "
+            "--overwrite."
         ) from error
 
 

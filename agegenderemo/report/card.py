@@ -90,7 +90,10 @@ def fill_page(page: Path, checkpoint: Path) -> str:
     try:
         return fill(page.read_text(encoding="utf-8"), card_tables(checkpoint), is_known)
     except OSError as error:
-        raise CheckpointError(f"{page} cannot be read ({error.strerror}).") from error
+        raise CheckpointError(
+            f"{page} cannot be read ({error.strerror}); write a page with lines such as "
+            "'<!-- table results -->' and '<!-- end -->', between which a table goes."
+        ) from error
     except CheckpointError as error:
         raise CheckpointError(f"{page} cannot be filled: {error}") from error
 

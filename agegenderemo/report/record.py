@@ -37,8 +37,8 @@ class Report:
     groups is: its ``interval``, what ``chance`` alone shows, and the ``share`` of chance that shows
     as much. ``pipeline`` compares whole ``pictures`` and prepared ``crops``. ``calibrated_here``
     says that the calibration was fitted on these faces, ``training_faces`` how many of them the
-    network was trained on, ``unfinished`` the epoch of its weights and those of its run, where
-    these differ.
+    network was trained on, ``changed_set`` that the set of this name was another one then,
+    ``unfinished`` the epoch of its weights and those of its run, where these differ.
 
     Raises ValueError for figures that are no such record.
     """

@@ -33,6 +33,11 @@ def print_text(figures: Mapping[str, Any]) -> str:
             f"  these weights are of epoch {epoch} of {epochs}: their run has not ended, or kept "
             "its best epoch"
         )
+    if report.figures.get("changed_set"):
+        lines.append(
+            "  this set is not as it was when the network was trained, or is another of its name: "
+            "some of these faces may be among those that it learnt from"
+        )
     if report.figures.get("calibrated_here"):
         lines.append(
             "  the calibration was fitted on these faces: coverage, selective accuracy and "

@@ -16,10 +16,12 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from agegenderemo.data.arrays import make_array
 from agegenderemo.data.dataset import PreparedSet
 from agegenderemo.data.readers.source import read_bytes
 from agegenderemo.data.samples import ImageRef
 from agegenderemo.data.transforms import to_input
+from agegenderemo.errors import DatasetError
 from agegenderemo.evaluation.predict import TorchPredictor
 from agegenderemo.files import sha256
 from agegenderemo.imaging.load import load_image
@@ -139,7 +141,14 @@ def _cached(
     count = len(prepared.samples)
     if context.local_rank == 0 and not _is_whole(cache, (count, width)):
         fresh = cache.with_suffix(".tmp")
-        store = np.lib.format.open_memmap(fresh, "w+", np.float16, (count, width))
+        try:
+            store = make_array(fresh, np.float16, (count, width))
+        except OSError as error:
+            fresh.unlink(missing_ok=True)
+            raise DatasetError(
+                f"What a teacher says could not be kept in {folder} ({error.strerror}); it takes "
+                f"{2 * count * width / 1e6:,.0f} MB there."
+            ) from error
         store[:, 0] = np.nan  # this row is still to do
         fresh.replace(cache)
     context.barrier()

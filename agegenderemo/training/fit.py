@@ -80,6 +80,10 @@ def fit(
         raise AgeGenderEmoError(
             f"batch={config.batch} does not divide among {context.size} processes."
         )
+    if config.batch < 2 * context.size:  # batch norm has no spread of one face
+        raise AgeGenderEmoError(
+            f"batch={config.batch} is one face a process; it must be 2 or more for each."
+        )
     check_model(config)
     sets = open_sets(config, prepared)
     check_race_weights(config, sets)

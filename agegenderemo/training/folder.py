@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from agegenderemo.errors import CheckpointError
-from agegenderemo.files import write_atomically
+from agegenderemo.files import safetensors_header, sha256, write_atomically
 from agegenderemo.training.settings import WAYS_ON, check_same, settings_digest
 
 STATE = "state.pt"
@@ -23,6 +23,7 @@ CONFIG = "config.json"
 FINISHED = "finished.json"
 
 _LOCK = "run.lock"
+_SETTINGS, _TENSORS = "settings", "tensors"  # in the mark of a finished run: digests
 
 _ALL = (WEIGHTS, "model.onnx", STATE, FINISHED, CONFIG, HISTORY, "history.html", "history.png")
 
@@ -79,7 +80,7 @@ def write_settings(out: Path, settings: Mapping[str, Any]) -> None:
 def is_finished(out: Path, settings: Mapping[str, Any]) -> bool:
     """Whether a run with these settings is over in the folder and has left its weights.
 
-    Raises CheckpointError where a run of other settings is.
+    Raises CheckpointError where a run of other settings is, or the weights are others.
     """
     before = recorded(out)
     if before is None:
@@ -89,7 +90,16 @@ def is_finished(out: Path, settings: Mapping[str, Any]) -> bool:
         mark = json.loads((out / FINISHED).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return bool(mark == settings_digest(before)) and (out / WEIGHTS).is_file()
+    # Versions before kept the digest of the settings alone.
+    known = mark if isinstance(mark, dict) else {_SETTINGS: mark}
+    if known.get(_SETTINGS) != settings_digest(before) or not (out / WEIGHTS).is_file():
+        return False
+    if known.get(_TENSORS, _tensors_digest(out)) != _tensors_digest(out):
+        raise CheckpointError(
+            f"{out / WEIGHTS} is not what the run in this folder ended with; put that back, or "
+            f"{WAYS_ON}."
+        )
+    return True
 
 
 def finish(out: Path) -> None:
@@ -98,7 +108,18 @@ def finish(out: Path) -> None:
         raise CheckpointError(
             f"The run in {out} is over, but its {WEIGHTS} is gone; remove the folder to train anew."
         )
-    write_atomically(out / FINISHED, json.dumps(settings_digest(recorded(out) or {})).encode())
+    mark = {_SETTINGS: settings_digest(recorded(out) or {}), _TENSORS: _tensors_digest(out)}
+    write_atomically(out / FINISHED, json.dumps(mark).encode())
+
+
+def _tensors_digest(out: Path) -> str:
+    """Of the numbers of the weights alone: calibrating them changes what the file says beside."""
+    data = (out / WEIGHTS).read_bytes()
+    try:
+        start = safetensors_header(data)[1]
+    except ValueError:
+        start = 0
+    return sha256(memoryview(data)[start:])
 
 
 def best_epoch(history: Sequence[Mapping[str, Any]]) -> int:

@@ -27,9 +27,14 @@ _DIGITS = 12  # of a digest, where people read it
 def open_sets(config: TrainConfig, prepared: Path) -> tuple[PreparedSet, ...]:
     """The sets of a recipe, from a folder that holds one folder a set.
 
-    Raises DatasetError where one is missing or its crops were cut by another template, and
-    AgeGenderEmoError for a weight of a race label that none of them has.
+    Raises DatasetError where one is missing, is named by a path or has crops that were cut by
+    another template.
     """
+    for name in config.epoch_fractions:
+        if Path(name).name != name:
+            raise DatasetError(
+                f"epoch_fractions names {name!r}; it wants the name of a set in {prepared}."
+            )
     sets = tuple(PreparedSet.open(prepared / name) for name in config.epoch_fractions)
     for one in sets:
         if one.template != config.template:
@@ -54,7 +59,7 @@ def run_settings(
     """
     return config.to_dict() | {
         "processes": processes,
-        "data": {one.name: _digest_of_set(one) for one in sets},
+        "data": {one.name: set_digest(one) for one in sets},
         "crops": {one.name: crops_digest(one) for one in sets},
         "begin_with": [_digest_of_file(path) for path in weights],
         "teachers": [_digest_of_file(path) for path in teachers],
@@ -118,7 +123,7 @@ def _digest_of_file(path: Path) -> str:
         raise CheckpointError(f"There are no weights at {path}.") from error
 
 
-def _digest_of_set(one: PreparedSet) -> str:
+def set_digest(one: PreparedSet) -> str:
     """Of the images and what is known of them, wherever they lie."""
     known = [[s.split, dict(s.labels), s.votes, s.race] for s in one.samples]
     return sha256(one.digest.tobytes() + one.source.tobytes() + json.dumps(known).encode())

@@ -161,7 +161,10 @@ def face_chooser(
 
     def choose_face(faces: list[Face], event: gr.EventData) -> tuple[str, Any]:
         """``event.face`` is the index of the card."""
-        index = event.face
+        try:
+            index = event.face
+        except (AttributeError, TypeError):  # the event carries none
+            index = None
         if type(index) is not int or not 0 <= index < len(faces):
             raise gr.Error("That face is gone; choose the picture again.", print_exception=False)
         return _chart(index, faces[index], tasks)

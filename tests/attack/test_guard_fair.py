@@ -122,6 +122,24 @@ def test_the_next_frame_of_a_session_waits_for_the_first() -> None:
     assert asyncio.run(main()) == ["other", "first", "second", "again"]
 
 
+def test_a_few_addresses_do_not_fill_the_line() -> None:
+    async def main() -> None:
+        one = pool(each=8, total=16)
+        hold = threading.Event()
+        waiting = [
+            asyncio.create_task(one.run(f"a{n % 4}", f"{n}", lambda: str(hold.wait(10))))
+            for n in range(64)
+        ]
+        await asyncio.sleep(0.1)
+        last = [asyncio.create_task(one.run(f"b{n}", f"b{n}", lambda: "read")) for n in range(4)]
+        await asyncio.sleep(0.1)
+        hold.set()
+        assert await asyncio.gather(*last) == 4 * ["read"]
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+    asyncio.run(main())
+
+
 def test_what_waits_too_long_is_busy_and_errors_come_back() -> None:
     async def main() -> None:
         one = pool(seconds=0.05)

@@ -194,11 +194,16 @@ def test_a_chosen_face_is_a_number_in_the_list(stranger: Stranger) -> None:
     functions = stranger.config["dependencies"]
     kinds = {one["id"]: one["type"] for one in stranger.config["components"]}
     (chooser,) = (f for f in functions if [kinds[n] for n in f["inputs"]] == ["state"])
-    for face in (0, -1, True, "0", None, 1e9, [0], {"a": 1}):
-        body = {"data": [None], "fn_index": chooser["id"], "session_hash": "chooser",
-                "event_data": {"face": face}}  # fmt: skip
+    faces = [{"face": one} for one in (0, -1, True, "0", None, 1e9, [0], {"a": 1})]
+    for number, data in enumerate((*faces, None, {}, {"fac": 0}, {"_data": 0}, 0, "face", [0])):
+        session = f"chooser-{number}"
+        body = {"data": [None], "fn_index": chooser["id"], "session_hash": session,
+                "event_data": data}  # fmt: skip
         answer = stranger.web.post(f"{stranger.api}queue/join", json=body)
-        assert answer.status_code in (200, 422)
+        assert answer.status_code == (200 if data is None or isinstance(data, dict) else 422)
+        if answer.status_code == 200:
+            told = stranger.web.get(f"{stranger.api}queue/data?session_hash={session}").text
+            assert "That face is gone" in told
 
 
 # ------------------------------------------------------------------ forged and mutated

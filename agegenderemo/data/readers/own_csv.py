@@ -33,10 +33,11 @@ class _Rows:
     folder: Path
     samples: list[Sample] = field(default_factory=list)
     skipped: list[SkippedEntry] = field(default_factory=list)
+    strange: dict[str, str] = field(default_factory=dict)  # by column, its first unknown cell
 
-    def add(self, cells: Mapping[str, str]) -> None:
+    def add(self, cells: Mapping[str, str], line: int) -> None:
         """One row; raises ValueError, with the reason, where it cannot be used."""
-        name, labels = _file(self.folder, cells["file"]), self._labels(cells)
+        name, labels = _file(self.folder, cells["file"]), self._labels(cells, line)
         box = _box(cells)
         split = split_named(cells["split"]) if "split" in self.columns else split_by_hash(name)
         if split is None:
@@ -47,7 +48,7 @@ class _Rows:
         ref = ImageRef(self.folder, name)
         self.samples.append(Sample(ref, split, labels, race=race, box=box))
 
-    def _labels(self, cells: Mapping[str, str]) -> dict[str, Label]:
+    def _labels(self, cells: Mapping[str, str], line: int) -> dict[str, Label]:
         labels: dict[str, Label] = {}
         for column, spec in self.tasks.items():
             cell = cells[column]
@@ -56,6 +57,10 @@ class _Rows:
             try:
                 labels[spec.name] = label_of(spec, cell, cells.get(column + _DEVIATION, ""))
             except ValueError as error:
+                wanted = " or ".join(spec.classes) or "a number or a band"
+                self.strange.setdefault(
+                    column, f"{column} in row {line} is {cell[:40]!r}, not {wanted}"
+                )
                 raise ValueError(f"unknown {column}") from error
         return labels
 
@@ -82,14 +87,14 @@ def read(root: Path) -> DatasetIndex:
         try:
             if cells is None:
                 raise ValueError(BROKEN_ROW)
-            rows.add(cells)
+            rows.add(cells, line)
         except ValueError as error:
             rows.skipped.append(SkippedEntry(f"row {line}", str(error)))
     samples, twice = each_once(rows.samples)
     known = {*_OTHER, *tasks, *(f"{name}{_DEVIATION}" for name in tasks), ""}
     unknown = [name for name in columns if name not in known]
     notes = [f"columns that are no task: {', '.join(unknown)}"] if unknown else []
-    notes.append(split_note(samples))
+    notes += [*rows.strange.values(), split_note(samples)]
     return DatasetIndex(tuple(samples), specs, (*rows.skipped, *twice), notes=tuple(notes))
 
 

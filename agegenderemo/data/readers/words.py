@@ -67,8 +67,8 @@ def class_of(spec: TaskSpec, text: str) -> int | None:
 
 
 def label_of(spec: TaskSpec, text: str, deviation: str = "") -> Label:
-    """The label that a cell holds: a number or a band (``20-29``, ``70+``) of a regression, with
-    the ``deviation`` of a number that was guessed, or the name of a class.
+    """The label that a cell holds: a number or a band (``20-29``, ``70+``) of a regression, with or
+    without its unit, with the ``deviation`` of a number that was guessed, or the name of a class.
 
     Raises ValueError for a cell that cannot be understood, or a label that the task cannot have.
     """
@@ -78,7 +78,7 @@ def label_of(spec: TaskSpec, text: str, deviation: str = "") -> Label:
             raise ValueError(f"{text!r} is no class of {spec.name}")
         return index if spec.kind == "binary" else one_hot(spec, index)
     label: Label
-    text = text.strip().lower()
+    text = text.strip().lower().removesuffix(spec.unit.lower()).strip()
     if band := _BAND.fullmatch(text):
         label = (number(band[1]), number(band[2]))
     elif band := _OPEN_BAND.fullmatch(text):

@@ -18,16 +18,21 @@ from agegenderemo.web.guard.sweeper import Sweeper
 
 _log = logging.getLogger(__name__)
 
-_SESSIONS = 256  # of which gradio keeps what their states hold
+_SESSIONS = 512  # of which gradio keeps what their states hold, in about 100 kB each
+
+_NEVER = 2**62
 
 
 def close_shortcuts(demo: Any) -> None:
     """Nothing of a Blocks runs but through its queue, and it remembers few sessions. Also without
-    the guard, as in an app that others mount."""
+    the guard, as in an app that others mount. ``demo.queue()`` must have been called before."""
     for function in demo.fns.values():
         function.queue = True
     demo.api_open = False
     demo.state_session_capacity = _SESSIONS
+    # With each call gradio would make a table of the last 10,000, for a page that is closed here.
+    queue = demo._queue
+    queue.ANALYTICS_MAX_EVENTS, queue.ANAYLTICS_CACHE_FREQUENCY = 1, _NEVER
 
 
 def mount(

@@ -12,6 +12,7 @@ from agegenderemo.web.guard.refusal import Refusal
 from agegenderemo.web.guard.shares import Shares
 
 _UNREADABLE = "The body is not JSON that can be read."
+_MAX_DIGITS = 20
 
 
 class Gone(Exception):
@@ -74,15 +75,27 @@ def check_stated_length(scope: Scope, most: int) -> None:
 
 def parse(body: bytes, limits: Limits) -> Any:
     """JSON within the limits; raises Refusal."""
-    # Half a second would go into a million brackets, which no honest call has.
-    if body.count(b"[") + body.count(b"{") > limits.json_nests:
+    # A quarter of a second would go into a million brackets or numbers, which no honest call has.
+    nests = body.count(b"[") + body.count(b"{")
+    if nests > limits.json_nests or body.count(b",") > limits.json_items:
         raise Refusal(400, _UNREADABLE)
     try:
-        value = json.loads(body)
+        value = json.loads(body, parse_int=_whole, parse_constant=_no_number)
     except (ValueError, RecursionError):
         raise Refusal(400, _UNREADABLE) from None
     check_depth(value, limits.json_depth)
     return value
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MAX_DIGITS:  # the time goes with their square
+        raise ValueError
+    return int(digits)
+
+
+def _no_number(name: str) -> None:
+    """NaN and Infinity, which JSON does not know."""
+    raise ValueError(name)
 
 
 def check_depth(value: Any, depth: int) -> None:

@@ -27,8 +27,8 @@ class _Job(Generic[T]):
 
 class FairPool(Generic[T]):
     """Runs work on ``threads`` threads of its own. Addresses take turns, and within one its
-    sessions; an address has at most ``each`` pieces of work waiting, all together ``total``. What
-    waits longer than ``seconds`` is answered Busy.
+    sessions; an address has at most ``each`` pieces of work waiting and half of what is left, all
+    together ``total``. What waits longer than ``seconds`` is answered Busy.
 
     A session's work, from wherever it comes, is done in its order: one piece is under way, and the
     next may wait for it where nobody else waits. That hides the time on the line from a quick
@@ -74,7 +74,9 @@ class FairPool(Generic[T]):
             if session in self._queued or (session in self._busy and self._waiting):
                 raise Busy("The last frame is still being read.")
             mine = len(self._waiting.get(address, ()))
-            if self._stopped or mine >= self._each or self._count() >= self._total:
+            left = self._total - self._count()
+            # Nor may a few addresses fill the line: see `Shares`.
+            if self._stopped or mine >= self._each or left < 1 or (mine and mine >= left / 2):
                 raise Busy("The server is busy with other viewers.")
             now = time.monotonic()
             job = _Job(work, now + self._seconds)

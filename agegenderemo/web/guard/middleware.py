@@ -29,6 +29,7 @@ from agegenderemo.web.guard.progress import Progress
 from agegenderemo.web.guard.refusal import Refusal, not_found
 from agegenderemo.web.guard.routes import Kind, Route, find_route
 from agegenderemo.web.guard.served import send_file
+from agegenderemo.web.guard.sessions import Sessions
 from agegenderemo.web.guard.shares import Shares
 from agegenderemo.web.guard.store import Store
 from agegenderemo.web.guard.uploads import Uploads
@@ -83,6 +84,7 @@ class Guard:
         self._places = QueuePlaces(
             demo, workers, limits.session_events, limits.address_events, limits.call_seconds
         )
+        self._sessions = Sessions(demo, limits.address_sessions)
         self._live = live_functions_of(demo)
         self._frames = _frame_pool(limits)
         self._progress = Progress()
@@ -203,6 +205,8 @@ class Guard:
                 await self._app(scope, receive, send)
             finally:
                 turn.event = _event_id(bytes(answer))
+                # A call without a session is one of its own.
+                self._sessions.seen(request.address, session or turn.event or "")
 
     async def _small(self, request: _Request) -> None:
         checked = self._events.small(await self._json(request))
