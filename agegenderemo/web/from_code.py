@@ -158,9 +158,14 @@ def _type(one: Mapping[str, Any]) -> str:
     return text
 
 
+def _breakable(name: str) -> str:
+    """A field's name that a narrow table breaks between its words, not within them."""
+    return escape(name).replace("_", "_<wbr>").replace(".", ".<wbr>")
+
+
 def _fields_table(schema: Mapping[str, Any]) -> str:
     rows = "".join(
-        f'<tr><th scope="row"><code>{escape(name)}</code></th><td>{escape(kind)}</td>'
+        f'<tr><th scope="row"><code>{_breakable(name)}</code></th><td>{escape(kind)}</td>'
         f"<td>{escape(meaning)}</td></tr>"
         for name, kind, meaning in fields(schema)
     )
