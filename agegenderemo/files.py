@@ -25,7 +25,8 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
     temporary = path.with_name(fitting_name(path.name, ".tmp"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        temporary.unlink(missing_ok=True)  # a link of this name leads to somebody's file
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -60,12 +61,12 @@ class PartFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.resolve()  # a link stays one
+        self.path = resolved(path)  # a link stays one
 
     @staticmethod
     def unfinished(path: Path) -> list[Path]:
         """What runs that were interrupted left beside a path, the oldest name first."""
-        path = path.resolve()
+        path = resolved(path)
         whole = path.with_name(fitting_name(path.name, ".part"))
         numbered = path.parent.glob(f"{glob.escape(whole.name)}-*")
         found = (one for one in numbered if one.name.removeprefix(f"{whole.name}-").isdecimal())
@@ -106,6 +107,12 @@ class PartFile:
                 f"{self.path} could not be finished ({error.strerror}){kept}."
             ) from error
         print(f"What was done is in {self._part}.", file=sys.stderr)
+
+
+def resolved(path: Path) -> Path:
+    """Where a path leads through links, as far as they lead anywhere: `Path.resolve` raises
+    RuntimeError for links in a circle."""
+    return Path(os.path.realpath(path))
 
 
 def is_file(path: Path) -> bool:

@@ -112,7 +112,8 @@ def csv_rows(record: dict[str, Any], tasks: Sequence[TaskSpec]) -> Iterator[dict
     """Rows of one record by `csv_fields`: a row a face, one for no face, one for an error."""
     name = no_formula(record["file"])
     if not record.get("faces"):
-        yield {"file": name, "error": record.get("error", ""), **record.get("network", {})}
+        error = no_formula(record.get("error", ""))
+        yield {"file": name, "error": error, **record.get("network", {})}
     for number, face in enumerate(record.get("faces", ()), start=1):
         row = {"file": name, "face": number, "score": face["score"]}
         row |= zip(("x1", "y1", "x2", "y2"), face["box"], strict=True)

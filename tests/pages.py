@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from browser import CHROMIUM, ROOT, App
@@ -79,6 +79,12 @@ def run_lines(told: str) -> list[dict[str, Any]]:
     """The lines of a run's file, of which the page was told."""
     (path,) = re.findall(r'data-path="([^"]+)"', told)
     return [json.loads(line) for line in Path(path).read_text("utf-8").splitlines()]
+
+
+def shown_file(html: str) -> str:
+    """The file of the store that a piece of HTML shows."""
+    (path,) = re.findall(r'src="gradio_api/file=([^"]+)"', html)
+    return unquote(path)
 
 
 def data_url(image: Image.Image, kind: str = "JPEG") -> str:
@@ -152,7 +158,7 @@ def fits(page: "Page") -> bool:
 
 def film_faces(page: "Page", places: Sequence[tuple[int, int, int]]) -> None:
     """Let the camera of a page see the astronaut's face at some places: x, y and side in pixels of
-    640×480."""
+    640×480. The page's ``places`` has them, to be changed."""
     page.evaluate(
         """async ([picture, places]) => {
         const image = new Image();
@@ -160,15 +166,25 @@ def film_faces(page: "Page", places: Sequence[tuple[int, int, int]]) -> None:
         await image.decode();
         const film = Object.assign(document.createElement('canvas'), {width: 640, height: 480});
         const pen = film.getContext('2d');
+        window.places = places;
         setInterval(() => {
             pen.fillRect(0, 0, 640, 480);
-            for (const [x, y, side] of places)
+            for (const [x, y, side] of window.places)
                 pen.drawImage(image, 100, 0, 300, 300, x, y, side, side);
         }, 30);
         navigator.mediaDevices.getUserMedia = async () => film.captureStream(30);
     }""",
         ["data:image/jpeg;base64," + base64.b64encode(ASTRONAUT.read_bytes()).decode(), places],
     )
+
+
+def focus(page: "Page", wanted: str) -> None:
+    """Press Tab until it is there, as who has no mouse."""
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        if page.evaluate("wanted => document.activeElement.matches(wanted)", wanted):
+            return
+    raise AssertionError(f"{wanted} is not reached by Tab")
 
 
 def axe_violations(page: "Page") -> list[str]:

@@ -5,16 +5,19 @@ import csv
 import io
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from urllib.parse import unquote
 
 import httpx
+import numpy as np
 import pytest
 from browser import ROOT
-from pages import ASTRONAUT, SOLVAY, run_many
+from pages import ASTRONAUT, SOLVAY, run_many, shown_file
 from PIL import Image
 
 from agegenderemo import Analyzer
@@ -34,13 +37,23 @@ pytest_plugins = ["web_fixtures"]
 
 def test_photo_shows_every_face_of_solvay(analyzer: Analyzer, store: Store) -> None:
     shown = photo._photo_shower(analyzer, store)(str(store.keep(SOLVAY)))
-    message, annotated, _, cards, title, chart, table, json_path, csv_path, faces = shown
+    message, shown_picture, _, cards, title, chart, table, json_path, csv_path, jpeg, faces = shown
     assert "29 faces" in message
     assert len(faces) == 29
     assert cards.count('class="face-card"') == 29
     assert cards.count('aria-pressed="true"') == 1
-    with store.open(annotated["value"]) as jpeg, Image.open(jpeg) as picture:
-        assert picture.size == (1400, 1013)
+    assert 'data-said="29 faces: 73, male, neutral; ' in message
+    with Image.open(SOLVAY) as original:
+        wanted = np.asarray(original.convert("RGB"), int)
+    for path, drawn in ((shown_file(shown_picture["value"]), False), (jpeg, True)):
+        with store.open(path) as opened, Image.open(opened) as picture:
+            assert picture.size == (1400, 1013)
+            # Boxes are in the file to keep, and not in the one that is shown.
+            assert (np.abs(np.asarray(picture, int) - wanted).max() > 100) == drawn
+    drawn_faces = json.loads(unquote(re.findall('data-faces="([^"]+)"', shown_picture["value"])[0]))
+    box = [round(v / n, 5) for v, n in zip(faces[0].box, (1400, 1013) * 2, strict=True)]
+    assert (len(drawn_faces), drawn_faces[0]["box"]) == (29, box)
+    assert drawn_faces[0]["words"] == "73 · male · neutral"
     assert "Face 1" in title
     assert len(chart.data[0].x) == 8
     assert table.count("<tr>") == 30

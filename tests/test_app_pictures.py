@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from pages import ASTRONAUT
+from pages import ASTRONAUT, shown_file
 from PIL import Image
 
 from agegenderemo import Analyzer
@@ -147,9 +147,9 @@ def test_odd_pictures_are_read(
     uploaded = str(store.keep(path))
     assert (result["width"], result["height"]) == size
     assert len(result["faces"]) == faces
-    message, annotated, *_ = photo._photo_shower(analyzer, store)(uploaded)
+    message, shown, *_ = photo._photo_shower(analyzer, store)(uploaded)
     assert ("1 face." if faces else "No face was found") in message
-    with store.open(annotated["value"]) as file, Image.open(file) as picture:
+    with store.open(shown_file(shown["value"])) as file, Image.open(file) as picture:
         assert max(picture.size) <= photo.MAX_SHOWN_SIDE
     items = batch.read_items([uploaded], store)
     assert [batch.read_item(analyzer, one).record for one in items] == [result]
@@ -230,6 +230,18 @@ def test_names_of_zips_are_shown_as_they_were_meant(
     items = list(batch.read_items([store.keep(path)], store))
     assert [one.name for one in items] == [batch.base_name(one) for one in names]
     assert all(one.content == ASTRONAUT.read_bytes() for one in items)
+
+
+def test_a_long_name_keeps_its_suffix(store: Store, tmp_path: Path) -> None:
+    names = ["x" * 251 + ".jpg", "y" * 300 + ".HEIC", "z." + "z" * 300]
+    with zipfile.ZipFile(tmp_path / "long.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, b"content")
+    items = list(batch.read_items([store.keep(tmp_path / "long.zip")], store))
+    assert [len(one.name) for one in items] == [200] * 3
+    assert [one.error for one in items[:2]] == [None, None]
+    assert [one.content for one in items[:2]] == [b"content"] * 2
+    assert "Not a picture" in (items[2].error or "")
 
 
 def test_a_name_that_a_zip_states_in_utf8_is_taken(store: Store, tmp_path: Path) -> None:

@@ -39,7 +39,9 @@ def test_live_reads_a_face(browser: "Browser", open_page: OpenPage, width: int, 
     card = page.locator(".live-card.selected")
     expect(card).to_have_count(1)
     text = card.locator(".live-headline").inner_text()
-    assert re.fullmatch(r"\d{1,3}\s+years · (female|male)\?? \d{2,3} % · [a-z]+\??", text), text
+    assert re.fullmatch(r"\d{1,3}\s+years · (female|male) \d{2,3}\s% · (probably )?[a-z]+", text), (
+        text
+    )
     assert int(text.split()[0]) <= 110
     bars = page.evaluate(
         """() => [...document.querySelectorAll('.live-card.selected .bar')].map(bar =>

@@ -8,13 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
-from pages import OpenPage, film_faces, frames, needs_browser, open_tab, wait_frames
+from pages import OpenPage, film_faces, fits, frames, needs_browser, open_tab, wait_frames
 from PIL import Image
 
 try:
-    from playwright.sync_api import Browser, Page, Route, expect
+    from playwright.sync_api import Browser, Dialog, Page, Route, expect
 except ImportError:
-    Browser = Page = Route = expect = None  # type: ignore[assignment,misc]
+    Browser = Dialog = Page = Route = expect = None  # type: ignore[assignment,misc]
 
 pytest_plugins = ["web_fixtures"]
 pytestmark = needs_browser
@@ -64,6 +64,27 @@ def test_a_camera_that_nobody_sees_is_off(browser: "Browser", open_page: OpenPag
     expect(page.locator("#live")).to_have_attribute("data-state", "idle")
 
 
+_HIDE = """hidden => {
+    Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});
+    document.dispatchEvent(new Event('visibilitychange'));
+}"""
+
+
+def test_the_camera_rests_while_the_browser_hides_the_page(
+    browser: "Browser", open_page: OpenPage
+) -> None:
+    page = open_page(browser)
+    page.click("#live-toggle")
+    wait_frames(page, 3)
+    page.evaluate("window.track = document.querySelector('#live-video').srcObject.getTracks()[0]")
+    page.evaluate(_HIDE, True)
+    assert page.evaluate("window.track.readyState") == "ended"  # its light is off
+    expect(page.locator("#live-message")).to_contain_text("rests while this page is hidden")
+    page.evaluate(_HIDE, False)
+    expect(page.locator("#live")).to_have_attribute("data-state", "running")
+    wait_frames(page, frames(page) + 3)
+
+
 def test_the_wait_for_the_browser_can_be_cancelled(browser: "Browser", open_page: OpenPage) -> None:
     page = open_page(browser)
     page.evaluate(
@@ -79,7 +100,8 @@ def test_the_wait_for_the_browser_can_be_cancelled(browser: "Browser", open_page
     expect(page.locator("#live")).to_have_attribute("data-state", "idle")
 
 
-_TWO_CAMERAS = """() => {
+_TWO_CAMERAS = """([phone, ...names]) => {
+    // Those of a phone say where they look; others have only their names.
     const film = Object.assign(document.createElement('canvas'), {width: 640, height: 480});
     const pen = film.getContext('2d');
     setInterval(() => pen.fillRect(0, 0, 640, 480), 30);
@@ -87,17 +109,77 @@ _TWO_CAMERAS = """() => {
     devices.getUserMedia = async ({video}) => {
         const stream = film.captureStream(30);
         const facingMode = video.facingMode?.ideal ?? 'user';
-        stream.getVideoTracks()[0].getSettings = () => ({facingMode, deviceId: facingMode});
+        window.opened = phone ? facingMode : video.deviceId?.exact ?? names[0];
+        const settings = {deviceId: window.opened, ...(phone ? {facingMode} : {})};
+        stream.getVideoTracks()[0].getSettings = () => settings;
         return stream;
     };
-    devices.enumerateDevices = async () =>
-        ['user', 'environment'].map(deviceId => ({deviceId, kind: 'videoinput', label: deviceId}));
+    devices.enumerateDevices = async () => names.map(
+        name => ({deviceId: name, kind: 'videoinput', label: 'The ' + name + ' camera'}));
 }"""
+
+
+def test_two_cameras_are_chosen_by_name(browser: "Browser", open_page: OpenPage) -> None:
+    page = open_page(browser)
+    page.evaluate(_TWO_CAMERAS, [False, "desk", "lid"])
+    page.click("#live-toggle")
+    choice = page.locator("#live-camera")
+    expect(choice.locator("option")).to_have_text(["The desk camera", "The lid camera"])
+    expect(choice).to_have_value("desk")
+    expect(page.locator("#live-flip")).to_be_hidden()
+    choice.select_option(label="The lid camera")
+    page.wait_for_function("window.opened === 'lid'")
+    expect(page.locator("#live")).to_have_attribute("data-state", "running")
+    expect(choice).to_have_value("lid")
+    page.reload()
+    page.wait_for_selector("#live-toggle")
+    page.evaluate(_TWO_CAMERAS, [False, "desk", "lid"])
+    page.click("#live-toggle")
+    expect(choice).to_have_value("lid")  # the choice is remembered
+
+
+def test_a_phone_on_its_side_shows_stage_and_faces_at_once(
+    browser: "Browser", open_page: OpenPage
+) -> None:
+    page = open_page(browser)
+    page.set_viewport_size({"width": 844, "height": 390})
+    page.click("#live-toggle")
+    wait_frames(page, 3)
+    assert fits(page)
+    page.locator(".live-stage").scroll_into_view_if_needed()
+    stage, card = (
+        page.locator(place).bounding_box() for place in (".live-stage", ".live-card.selected")
+    )
+    toggle = page.locator("#live-toggle").bounding_box()
+    assert stage
+    assert card
+    assert toggle
+    assert card["x"] >= stage["x"] + stage["width"]
+    assert abs(card["y"] - stage["y"]) < 5
+    assert toggle["y"] + toggle["height"] - stage["y"] <= 390  # both fit on the screen
+    assert stage["height"] > 250
+
+
+def test_cards_stand_in_the_order_of_the_page(browser: "Browser", open_page: OpenPage) -> None:
+    page = open_page(browser, 390)
+    film_faces(page, [(0, 0, 240), (320, 0, 240), (0, 240, 240)])
+    page.click("#live-toggle")
+    wait_frames(page, 5)
+    cards = page.locator(".live-card")
+    expect(cards).to_have_count(3)
+    before = cards.evaluate_all("all => all.map(one => one.dataset.face)")
+    for index in (2, 1):
+        cards.nth(index).click()
+        expect(cards.nth(index)).to_have_class("live-card selected")
+        places = cards.evaluate_all(
+            "all => all.map(one => [one.offsetTop, one.offsetLeft, one.dataset.face])"
+        )
+        assert [face for *_, face in sorted(places)] == before
 
 
 def test_a_phone_flips_between_its_cameras(browser: "Browser", open_page: OpenPage) -> None:
     page = open_page(browser)
-    page.evaluate(_TWO_CAMERAS)
+    page.evaluate(_TWO_CAMERAS, [True, "user", "environment"])
     page.click("#live-toggle")
     expect(page.locator("#live-flip")).to_be_visible()
     expect(page.locator("#live-camera")).to_be_hidden()
@@ -133,6 +215,35 @@ def test_a_slow_line_gets_smaller_frames(browser: "Browser", open_page: OpenPage
     page.unroute("**/component_server/")
 
 
+def test_two_frames_are_under_way_on_a_quick_line_alone(
+    browser: "Browser", open_page: OpenPage
+) -> None:
+    page = open_page(browser)
+    page.evaluate(
+        """() => {
+        const ask = window.fetch;
+        let underWay = 0;
+        window.line = 60;
+        window.most = 0;
+        window.fetch = async (...args) => {
+            if (!String(args[0]?.url ?? args[0]).includes('component_server')) return ask(...args);
+            underWay += 1;
+            window.most = Math.max(window.most, underWay);
+            await new Promise(done => setTimeout(done, window.line));
+            underWay -= 1; // a quick server, however busy this machine is
+            return new Response('{"width": 640, "height": 480, "ms": 1, "faces": []}');
+        };
+    }"""
+    )
+    page.click("#live-toggle")
+    page.wait_for_function("window.most > 1")
+    page.evaluate("window.line = 600")
+    wait_frames(page, frames(page) + 10)  # the mean is known by then
+    page.evaluate("window.most = 0")
+    wait_frames(page, frames(page) + 4)
+    assert page.evaluate("window.most") == 1
+
+
 def test_a_session_is_recorded(browser: "Browser", open_page: OpenPage) -> None:
     page = open_page(browser)
     page.click("#live-toggle")
@@ -153,3 +264,28 @@ def test_a_session_is_recorded(browser: "Browser", open_page: OpenPage) -> None:
     assert 0 < float(rows[0]["age_low"]) < float(rows[0]["age"]) < float(rows[0]["age_high"])
     assert float(rows[-1]["seconds"]) > float(rows[0]["seconds"])
     assert found[".webm"].read_bytes()[:4] == b"\x1aE\xdf\xa3"
+
+
+def test_a_page_that_records_asks_before_it_goes(browser: "Browser", open_page: OpenPage) -> None:
+    page = open_page(browser)
+    page.click("#live-toggle")
+    wait_frames(page, 3)
+    asked: list[str] = []
+
+    def stay(dialog: "Dialog") -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+    page.click("#live-record")
+    page.close(run_before_unload=True)
+    end = time.monotonic() + 10
+    while not asked and time.monotonic() < end:
+        page.wait_for_timeout(50)
+    assert asked == ["beforeunload"]
+    wait_frames(page, frames(page) + 3)  # it goes on, and nothing is lost
+    with page.expect_download():
+        page.click("#live-record")
+    with page.expect_event("close"):
+        page.close(run_before_unload=True)
+    assert asked == ["beforeunload"]

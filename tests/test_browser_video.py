@@ -2,11 +2,13 @@
 
 import csv
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from made_films import Place, at_rate, scene, write
-from pages import OpenPage, download, fits, needs_browser, open_tab
+from pages import OpenPage, download, fits, focus, needs_browser, open_tab
 
 from agegenderemo.types import RGBImage
 from agegenderemo.video.film import Film, Frame
@@ -41,17 +43,38 @@ def shown(page: "Page") -> float:
     return float(page.evaluate("document.querySelector('#video-player video').currentTime"))
 
 
-@pytest.mark.parametrize(("width", "theme"), [(390, "dark"), (1280, "light")])
+def touch(page: "Page", place: str) -> None:
+    page.locator(place).first.click()
+
+
+def type_(page: "Page", place: str) -> None:
+    """By keyboard alone."""
+    focus(page, place)
+    page.keyboard.press("Enter")
+
+
+@pytest.mark.parametrize(
+    ("width", "theme", "press"), [(390, "dark", touch), (1280, "light", type_)]
+)
 def test_a_film_is_read_watched_and_kept(
-    browser: "Browser", open_page: OpenPage, tmp_path: Path, film: Path, width: int, theme: str
+    browser: "Browser",
+    open_page: OpenPage,
+    tmp_path: Path,
+    film: Path,
+    width: int,
+    theme: str,
+    press: Callable[["Page", str], None],
 ) -> None:
     page = open_page(browser, width, theme)
     open_tab(page, "Video")
     expect(page.locator("#video-message")).to_contain_text("up to 200 MB")
-    page.set_input_files("#video-input input[type=file]", film)
+    with page.expect_file_chooser() as chooser:
+        press(page, "#video-input button:has(input[type=file])")
+    chooser.value.set_files(film)
     expect(page.locator("#video-input")).to_contain_text("holiday")
-    page.click("#video-start")
+    press(page, "#video-start")
     expect(page.locator("#video-message")).to_contain_text("2 people were", timeout=_PATIENCE)
+    expect(page.locator("#said")).to_have_text(re.compile("^2 people: .* years, .*; .* years, .*"))
     chart = page.locator("#video-timeline .js-plotly-plot")
     expect(chart).to_be_visible(timeout=_PATIENCE)  # brings the chart's library
     expect(page.locator("#video-table tbody tr")).to_have_count(2)
@@ -60,9 +83,18 @@ def test_a_film_is_read_watched_and_kept(
         _SECONDS, abs=0.1
     )
     assert fits(page)
+    lines = page.locator("#video-timeline .annotation-text")
+    edge = page.locator("#video-timeline .main-svg").first.bounding_box()
+    assert lines.count() == 2
+    assert edge
+    for line in lines.all():  # none is cut off on a phone
+        box = line.bounding_box()
+        assert box
+        assert box["x"] + box["width"] < edge["x"] + edge["width"]
 
-    since = page.locator("#video-table tbody tr").nth(1).locator("[data-time]").first
-    since.click()
+    second = "#video-table tbody tr:nth-child(2) [data-time]"
+    since = page.locator(second).first
+    press(page, second)
     assert shown(page) == pytest.approx(float(since.get_attribute("data-time") or -1), abs=0.01)
     area = page.locator("#video-timeline .bglayer, #video-timeline .nsewdrag").last.bounding_box()
     assert area

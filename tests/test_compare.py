@@ -24,11 +24,14 @@ from agegenderemo.inference.graph import graph_file
 from agegenderemo.model_info import HASH_KEY, ModelInfo
 from agegenderemo.models import create_model
 from agegenderemo.models.checkpoint import load_checkpoint
-from agegenderemo.report import Report, zoo_page, zoo_tables
+from agegenderemo.report import Report, flat, load_card, zoo_page, zoo_tables
+from agegenderemo.resources import find_checkpoint, resource_folder
 from agegenderemo.tasks import AGE, DEFAULT_TASKS, EMOTION6, GENDER, TaskSpec
 from agegenderemo.types import InputSpec
 
+ROOT = Path(__file__).parent.parent
 SETS = ("faces", "moods", "bands")
+SHIPPED = sorted(path.stem for path in resource_folder("checkpoints").glob("*.safetensors"))
 
 
 def network(path: Path, tasks: tuple[TaskSpec, ...], seed: int) -> Path:
@@ -287,6 +290,22 @@ def test_the_zoo_is_a_page_with_a_row_a_network(
     (zoo / "c.json").write_text("{}")
     with pytest.raises(CheckpointError, match="is no record of a measured network"):
         zoo_tables(zoo)
+
+
+def test_the_committed_page_is_that_of_the_committed_records() -> None:
+    page = ROOT / "docs" / "zoo.md"
+    assert zoo_page(page.with_suffix(""), page) == page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_zoo_has_the_shipped_weights_with_the_figures_of_their_card(name: str) -> None:
+    weights = find_checkpoint(name)
+    record = json.loads((ROOT / "docs" / "zoo" / f"{name}.json").read_text(encoding="utf-8"))
+    assert record["weights_sha256"] == sha256(weights.read_bytes())
+    card = load_card(weights)
+    assert record["figures"].keys() == card.keys() - {"goals"}
+    for data, figures in record["figures"].items():
+        assert flat(figures) == pytest.approx(flat(card[data]), abs=1e-9), data
 
 
 def test_a_network_of_unknown_tasks_is_compared_too(folder: Path, tmp_path: Path) -> None:

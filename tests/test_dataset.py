@@ -199,9 +199,7 @@ def test_a_spoilt_folder_is_one_sentence(tmp_path: Path, what: str) -> None:
     with pytest.raises(DatasetError, match=r"is damaged or .*; remove it and run "):
         PreparedSet.open(folder)
     (folder / what).unlink()
-    with pytest.raises(
-        DatasetError, match=r"is damaged or|no prepared set; .* holds bands, moods; run "
-    ):
+    with pytest.raises(DatasetError, match=r"is damaged or|set; .* holds bands, moods; run "):
         PreparedSet.open(folder)
 
 

@@ -5,23 +5,32 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NoReturn, Unpack
+from typing import Any, NoReturn
 
 import pytest
 import torch
 from torch import nn
-from torchvision import models
 
 from agegenderemo.cli import main
 from agegenderemo.errors import AgeGenderEmoError
-from agegenderemo.models import create_model, get_spec, model_names, registry, set_regression_start
-from agegenderemo.models.checkpoint import parameter_count
+from agegenderemo.export.onnx import write_checkpoint
+from agegenderemo.model_info import ModelInfo
+from agegenderemo.models import (
+    create_model,
+    get_spec,
+    model_names,
+    registry,
+    set_regression_start,
+    torchvision_nets,
+)
+from agegenderemo.models.checkpoint import load_checkpoint, parameter_count
 from agegenderemo.models.cost import multiply_adds
-from agegenderemo.models.heads import HeadOptions, MultiTaskNet, library_net
-from agegenderemo.models.registry import ModelSpec, folded, register
+from agegenderemo.models.registry import ModelSpec, folded
 from agegenderemo.models.ssrnet import StagewiseHead
 from agegenderemo.models.timm_nets import ScaleConv, StridedConv
-from agegenderemo.tasks import AGE, DEFAULT_TASKS, TaskSpec
+from agegenderemo.tasks import AGE, DEFAULT_TASKS
+from agegenderemo.training.config import Stage, TrainConfig
+from agegenderemo.training.start import fresh_network
 from agegenderemo.types import InputSpec
 
 ROOT = Path(__file__).parent.parent
@@ -54,6 +63,9 @@ def test_an_unknown_name_of_timm_is_one_sentence() -> None:
         AgeGenderEmoError, match=r"knows no network 'resnet81'; did you mean resnet18"
     ):
         get_spec("timm:resnet81")
+    with pytest.raises(AgeGenderEmoError, match=r"has no 'resnet18\.mine'; leave out"):
+        get_spec("timm:resnet18.mine")
+    assert get_spec("timm:resnet18.a1_in1k").input.size == 224
     with pytest.raises(AgeGenderEmoError, match=r"known are agegendernet, .*, timm:NAME\.$"):
         get_spec("resnet81")
 
@@ -62,6 +74,35 @@ def test_a_network_of_timm_has_the_same_options() -> None:
     net = create_model("timm:test_resnet", DEFAULT_TASKS, neck="mlp", regression="expected")
     assert net.head("age").unit_parameters() == []
     assert len(net.neck) == 12  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("timm:test_vit3", 64), pytest.param("alexnet", 32, marks=pytest.mark.slow)]
+)
+def test_pixels_that_a_network_cannot_read_are_one_sentence(
+    name: str, size: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(AgeGenderEmoError, match=f"^{name} cannot read faces of {size} pixels: "):
+        fresh_network(TrainConfig(model=name, stages=(Stage(160, 1), Stage(size, 1))))
+    assert main(["models", name, "--size", str(size)]) == 2
+    assert f"error: {name} cannot read faces of {size} pixels" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("regression", ["number", "expected"])
+@pytest.mark.parametrize("neck", ["linear", "mlp"])
+def test_heads_of_every_kind_come_back_with_their_graph(
+    neck: str, regression: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    options: dict[str, Any] = {"neck": neck, "regression": regression}
+    net = create_model("timm:test_resnet", DEFAULT_TASKS, **options)
+    info = ModelInfo("timm:test_resnet", DEFAULT_TASKS, InputSpec(64), options=options)
+    path = tmp_path / "net.safetensors"
+    write_checkpoint(path, net, info)  # which refuses a graph that answers otherwise
+    again = load_checkpoint(path)
+    assert again.info.options == options
+    for spec in DEFAULT_TASKS:
+        assert type(again.model.head(spec.name)) is type(net.head(spec.name))
 
 
 def test_quick_convolutions_are_the_convolutions_that_they_stand_for() -> None:
@@ -124,11 +165,11 @@ def test_a_backbone_is_added_in_the_six_lines_of_contributing() -> None:
     found = re.search(r"## Add a model.*?```python\n(.*?)```", text, re.DOTALL)
     assert found is not None
     assert len(found[1].splitlines()) == 6
-    names = {
-        "HeadOptions": HeadOptions, "InputSpec": InputSpec, "MultiTaskNet": MultiTaskNet,
-        "TaskSpec": TaskSpec, "Unpack": Unpack, "library_net": library_net, "models": models,
-        "nn": nn, "register": register, "Sequence": tuple,
-    }  # fmt: skip
+    # The imports are those of the file that it names.
+    whole = Path(torchvision_nets.__file__).read_text(encoding="utf-8")
+    imports = [line for line in whole.splitlines() if line.startswith(("from ", "import "))]
+    names: dict[str, Any] = {}
+    exec("\n".join(imports), names)
     before: dict[str, ModelSpec] = dict(registry._SPECS)
     try:
         exec(found[1], names)

@@ -68,10 +68,14 @@ def test_exif_orientation_is_respected(orientation: int) -> None:
     assert np.array_equal(load_image(encode(stored, exif=exif)), np.asarray(upright))
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB"])
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "La", "P", "RGB", "RGBA", "RGBa", "CMYK", "YCbCr", "LAB"]
+)
 def test_every_mode_becomes_rgb(mode: str) -> None:
     grey = Image.new("L", (6, 4), 255)
-    source = grey.convert("RGB").convert(mode) if mode != "1" else grey.convert("1")
+    source = grey.convert("RGB").convert(mode) if mode not in ("1", "La") else grey.convert("1")
+    if mode == "La":
+        source = grey.convert("LA").convert("La")
     if mode == "LAB":
         source = Image.merge("LAB", [grey, Image.new("L", (6, 4), 0), Image.new("L", (6, 4), 0)])
     array = load_image(source)
@@ -235,6 +239,11 @@ def test_a_closed_file_is_a_sentence(tmp_path: Path) -> None:
         load_image(file)
     with pytest.raises(ImageError, match="closed"):
         load_image(file)
+    Image.new("RGB", (4, 4)).save(tmp_path / "x.png")
+    with Image.open(tmp_path / "x.png") as image:
+        pass
+    with pytest.raises(ImageError, match="it was closed"):
+        load_image(image)
 
 
 @pytest.mark.parametrize("kind", ["pipe", "folder", "device", "socket"])

@@ -133,6 +133,7 @@ PNG_COMPANY = {
     "wrong checksum": chunk(b"eXIf", b"II*\0")[:-1] + b"?",
     "a film cut off": chunk(b"acTL", b"\0\0") + chunk(b"fcTL", b"\0\0"),
     "short resolution": chunk(b"pHYs", b"\0"),
+    "short transparency": chunk(b"tRNS", b"\0"),
 }
 
 
@@ -349,6 +350,9 @@ def test_heic_without_its_decoder_names_the_package(monkeypatch: pytest.MonkeyPa
         (b"<!DOCTYPE html><html>", "it is a web page, not an image"),
         (b"\x89PNG\r\n\x1a\n" + bytes(9), "its PNG is damaged, cut off or of a kind"),
         (b"II*\0\x08\0\0\0\0\0", "its TIFF is damaged, cut off or of a kind"),
+        (b"\xff\x0a" + bytes(50), "it is JPEG XL, not an image"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(50), "it is JPEG XL, not an image"),
+        (b"v/1\x01" + bytes(50), "it is OpenEXR, not an image"),
         (b"version https://git-lfs.github.com/spec/v1\n", "it is a pointer of Git LFS"),
     ],
 )

@@ -118,6 +118,8 @@ def test_ferplus_image_layout(tmp_path: Path) -> None:
         "FER2013Train/fer0000000.png",
         "FER2013Valid/fer0000001.webp",
         "FER2013Test/fer0000002.png",
+        "FER2013Train/fer0000003.png",
+        "FER2013Valid/fer0000003.png",
     )
     write_labels(
         tmp_path,
@@ -127,6 +129,7 @@ def test_ferplus_image_layout(tmp_path: Path) -> None:
             ("PrivateTest", "fer0000002.png", FER_VOTES["unsure"]),
             ("Training", "", FER_VOTES["no face"]),
             ("Training", "fer0000009.png", FER_VOTES["happy"]),
+            ("Training", "fer0000003.png", FER_VOTES["happy"]),
             ("Training", "fer0000000.png", FER_VOTES["neutral"]),
         ],
     )
@@ -138,7 +141,9 @@ def test_ferplus_image_layout(tmp_path: Path) -> None:
     assert emotion[EMOTION.classes.index("neutral")] == pytest.approx(0.8)
     assert unsure.labels == {}  # most votes name no emotion
     assert unsure.votes is not None
-    assert reasons(index) == {"no image name": 1, "no image": 1, "image named twice": 1}
+    assert reasons(index) == {
+        "no image name": 1, "no image": 1, "image named twice": 1, "several images of this name": 1,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -123,3 +123,15 @@ def test_a_smile_is_a_score_of_one_half_or_more(tmp_path: Path, score: float, la
 def test_a_smile_that_is_no_score_is_skipped(tmp_path: Path, score: Any) -> None:
     index = read("ffhq", ffhq_set(tmp_path, {"00000": [azure_face(smile=score)]}))
     assert reasons(index) == {"missing or unreadable field": 1}
+
+
+def test_two_files_of_one_name_are_not_guessed_between(tmp_path: Path) -> None:
+    root = ffhq_set(tmp_path, {"00000": [azure_face()], "00001": [azure_face()]})
+    (root / "json" / "more").mkdir()
+    (root / "json" / "more" / "00001.json").write_text(json.dumps([azure_face(age=80)]))
+    write(root, "thumbnails128x128/00000/00000.png")
+    index = read("ffhq", root)
+    assert index.samples == ()
+    assert reasons(index) == {
+        "several images of this name": 1, "image named twice, with different labels": 1,
+    }  # fmt: skip

@@ -46,7 +46,6 @@ def test_the_pinned_gradio_is_one_everywhere(front_matter: dict[str, Any]) -> No
         "optional-dependencies"
     ]
     assert f"gradio=={pinned[1]}" in extras["app"]
-    assert f"gradio[mcp]=={pinned[1]}" in extras["mcp"]
 
 
 def test_what_the_front_matter_names_exists(front_matter: dict[str, Any]) -> None:

@@ -1,10 +1,15 @@
 """Recipes are data: what they hold, and what holds them together."""
 
 import dataclasses
+import json
+from pathlib import Path
 
 import pytest
+from small_training import FRACTIONS, public_weights, sets_with_pictures
 
 from agegenderemo.errors import AgeGenderEmoError
+from agegenderemo.models.checkpoint import load_checkpoint
+from agegenderemo.training.chain import run, step_folder
 from agegenderemo.training.config import Stage, TrainConfig
 from agegenderemo.training.recipes import FACE_DESCRIPTOR, RECIPES, Recipe, Step, get_recipe
 from agegenderemo.training.start import check_model
@@ -19,6 +24,33 @@ def test_every_recipe_can_be_run(recipe: Recipe) -> None:
         assert TrainConfig.from_dict(step.config.to_dict()) == step.config
         assert step.config.epochs > 0
         assert not step.config.online_distillation or set(step.teachers) - {FACE_DESCRIPTOR}
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sets_with_pictures(tmp_path_factory.mktemp("sets"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_every_recipe_trains(recipe: Recipe, sets: Path, tmp_path: Path) -> None:
+    """All its steps, on few and small faces."""
+    few = (f"epoch_fractions={json.dumps(FRACTIONS)}", "stages=[[64, 1]]", "batch=16")
+    public = public_weights(tmp_path / "public") if recipe.wants_face_descriptor else None
+    # Crops that are there already are taken in the template of the recipe.
+    short = recipe.with_settings([*few, "template=face"])
+    last = run(short, sets, tmp_path / "run", face_descriptor=public)
+    for step in short.steps:
+        path = step_folder(short, step, tmp_path / "run") / "model.safetensors"
+        info = load_checkpoint(path).info
+        weights = step.config.loss_weights
+        taught = not step.config.distillation.skip_unweighted
+        wanted = [
+            s for s in step.config.specs if weights.get(s.name, 1) or (step.teachers and taught)
+        ]
+        assert info.tasks == tuple(wanted), step.name
+        assert info.model == step.config.model
+    assert last == path
 
 
 def test_an_unknown_recipe_lists_the_known() -> None:

@@ -111,6 +111,21 @@ def test_what_changed_is_read_again(photos: Path, reads: list[int], change: str)
     assert len(lines(out)) == 6
 
 
+def test_drawings_that_are_missing_are_made(photos: Path, reads: list[int]) -> None:
+    drawn = photos.parent / "drawn"
+    command = ["analyze", str(photos), "--json", str(photos.parent / "out.jsonl")]
+    main(command)
+    whole = lines(photos.parent / "out.jsonl")
+    for missing in (5, 1, 0):
+        reads.clear()
+        assert main([*command, "--resume", "--annotated", str(drawn)]) == 1
+        assert len(reads) == missing
+        assert sorted(path.name for path in drawn.iterdir()) == [f"{n}.jpg.png" for n in range(5)]
+        assert lines(photos.parent / "out.jsonl") == whole
+        if missing == 5:
+            (drawn / "3.jpg.png").unlink()
+
+
 def test_resume_wants_an_output_that_says_what_was_done(photos: Path, capsys: Capture) -> None:
     for outputs in ([], ["--json", "-"], ["--csv", "x.csv"], ["--csv", "x.csv", "--parquet", "x"]):
         assert main(["analyze", str(photos), "--resume", *outputs]) == 2

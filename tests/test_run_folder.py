@@ -129,7 +129,7 @@ def test_what_a_network_or_a_folder_cannot_do_is_said_before_training(
     sets: Path, tmp_path: Path
 ) -> None:
     for match, change in (
-        ("ssrnet cannot read pictures of 32 pixels", {"model": "ssrnet"}),
+        ("ssrnet cannot read faces of 32 pixels", {"model": "ssrnet"}),
         ("wants the name of a set in", {"epoch_fractions": {f"../{sets.name}/faces": 1.0}}),
     ):
         with pytest.raises(AgeGenderEmoError, match=match):

@@ -2,18 +2,24 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from pages import ASTRONAUT, data_url
+from PIL import Image
 
+from agegenderemo import Analyzer, load_image
 from agegenderemo.cli import main
+from agegenderemo.model_info import Precision
 from agegenderemo.report import flat, load_card
-from agegenderemo.resources import default_checkpoint
-
-if TYPE_CHECKING:
-    from agegenderemo.inference.analyzer import Analyzer
+from agegenderemo.resources import default_checkpoint, resource_folder
+from agegenderemo.web import live, photo
+from agegenderemo.web.guard import Store
 
 pytestmark = pytest.mark.slow
+pytest_plugins = ["web_fixtures"]
+
+SHIPPED = sorted(path.stem for path in resource_folder("checkpoints").glob("*.safetensors"))
 
 
 def evaluate(data: str, root: Path, out: Path) -> dict[str, Any]:
@@ -74,7 +80,27 @@ def same_as_the_card(data: str, figures: dict[str, Any]) -> None:
             assert shown[name]["intervals"][key] == pytest.approx(ends, abs=0.02), key
 
 
-def test_solvay_has_28_men_and_marie_curie(analyzer: "Analyzer", examples: Path) -> None:
+@pytest.mark.parametrize("precision", ["float", "int8"])
+@pytest.mark.parametrize("network", SHIPPED)
+def test_every_shipped_network_runs_on_photo_live_and_the_command_line(
+    network: str, precision: Precision, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    analyzer = Analyzer.from_checkpoint(network, precision=precision)
+    (face,) = analyzer.analyze(ASTRONAUT)
+    words = ["analyze", str(ASTRONAUT), "--model", network, "--precision", precision]
+    assert main(words) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["network"]["model"], record["network"]["precision"]) == (network, precision)
+    assert record["faces"] == [json.loads(json.dumps(face.to_dict()))]
+    shown = photo._photo_shower(analyzer, store)(str(store.keep(ASTRONAUT)))
+    assert shown[0].startswith('<p class="note quiet">1 face')
+    read = live.frame_reader(live.Viewers(analyzer.tracker))
+    frame = data_url(Image.fromarray(load_image(ASTRONAUT)))
+    (followed,) = read({"viewer": "a-viewer-of-the-tests", "frame": frame})["faces"]
+    assert {spec.name for spec in analyzer.tasks} <= followed.keys()
+
+
+def test_solvay_has_28_men_and_marie_curie(analyzer: Analyzer, examples: Path) -> None:
     faces = analyzer.analyze(examples / "solvay-1927.jpg")
     assert len(faces) == 29
     # Front row, third from the left.

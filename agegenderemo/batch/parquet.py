@@ -50,6 +50,7 @@ def rows_of(record: dict[str, Any], tasks: Sequence[TaskSpec]) -> Iterator[dict[
             | {
                 # A table that no spreadsheet opens keeps the name as it is.
                 "file": record["file"],
+                "error": record.get("error"),
                 "quality_flags": row.get("quality_flags", ""),
             }
         )

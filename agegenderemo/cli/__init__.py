@@ -26,7 +26,7 @@ from agegenderemo.cli import (
     version,
     video,
 )
-from agegenderemo.cli.common import Command
+from agegenderemo.cli.common import Command, printable
 
 COMMANDS: tuple[Command, ...] = (
     analyze.COMMAND,
@@ -88,9 +88,11 @@ def _is_ours(error: ModuleNotFoundError) -> bool:
 
 def _failed(error: Exception) -> int:
     text = str(error)
-    if isinstance(error, OSError) and error.filename and error.strerror:
+    if isinstance(error, OSError) and error.strerror:
         # Not "[Errno 36] …".
-        text = f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}."
+        what = os.fsdecode(error.filename) if error.filename else "The output"
+        text = f"{what} cannot be used: {error.strerror}."
+    text = "\n".join(map(printable, text.split("\n")))
     print(f"error: {text}", file=sys.stderr)
     return 2
 

@@ -14,6 +14,7 @@ from agegenderemo.cli.common import (
     add_checkpoint,
     add_precision,
     checkpoint_path,
+    printable,
 )
 
 _WORTH_A_PROCESS = 20
@@ -93,6 +94,8 @@ def _run(args: Arguments) -> int:
     sources.found.extend(on_ray.collect_remote(uris))
     check_outputs(args, [*args.paths, *(one.path for one in sources.found), *_network(args)])
     if all(one.error for one in sources.found):
+        for one in sources.found[1:]:
+            print(f"error: {printable(one.error or '')}", file=sys.stderr)
         raise ValueError(sources.found[0].error)
 
     from agegenderemo.inference.analyzer import Analyzer
@@ -129,7 +132,7 @@ def _run_here(
         for record, problem in _with_progress(outcomes, len(found)):
             bad += "error" in record or bool(problem)
             if problem:
-                print(f"warning: {problem}", file=sys.stderr)
+                print(f"warning: {printable(problem)}", file=sys.stderr)
             lines.write(record)
             table.write(record)
             if rows:

@@ -46,6 +46,12 @@ def add_precision(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def printable(text: str) -> str:
+    """A sentence for a terminal: what a file's name says to a terminal itself stands as its
+    escapes."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
 def checkpoint_path(args: Arguments) -> Path:
     """The checkpoint that was named, or the shipped one; raises CheckpointError for an unknown
     name."""

@@ -86,7 +86,10 @@ def check_sets(args: Arguments) -> None:
             continue
         if prepared and data not in READERS:
             names = ", ".join(path.parent.name for path in prepared)
-            raise DatasetError(f"{args.root} holds no prepared set {data!r}; it holds {names}.")
+            raise DatasetError(
+                f"{args.root} holds no prepared set {data!r}, but {names}; as raw data known are "
+                f"{', '.join(READERS)}."
+            )
         get_reader(data)
 
 

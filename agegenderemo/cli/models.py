@@ -18,6 +18,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: Arguments) -> int:
     from agegenderemo.models.registry import (
+        check_size,
         create_model,
         folded,
         get_spec,
@@ -33,6 +34,7 @@ def _run(args: Arguments) -> int:
     print(f"{'name':28} {'parameters':>12} {'GMAC':>7} {'folded':>12} {'GMAC':>7}")
     for name in names:
         model = create_model(name, DEFAULT_TASKS)
+        check_size(model, name, size)
         smaller, _ = folded(model.eval(), name, {})
         line = f"{name:28} {_cost(model, size)}"
         print(line if smaller is model else f"{line} {_cost(smaller, size)}")

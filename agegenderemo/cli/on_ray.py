@@ -12,6 +12,7 @@ from agegenderemo.cli.common import Arguments
 from agegenderemo.cli.resumed import Outcome, Reader, Written
 from agegenderemo.cli.sources import Source
 from agegenderemo.errors import AgeGenderEmoError, ImageError, MissingExtraError
+from agegenderemo.files import resolved
 from agegenderemo.imaging.formats import is_picture_name, is_shadow
 from agegenderemo.tasks import TaskSpec
 
@@ -51,7 +52,7 @@ def run(args: Arguments, read: Reader, sources: Sequence[Source], analyzer: "Ana
     if args.resume:
         with ExitStack() as stack:
             todo = Written(args, analyzer.network, rows, stack).left(sources)
-    finish = partial(_finish, args.parquet.resolve(), analyzer.tasks, rows.next)
+    finish = partial(_finish, resolved(args.parquet), analyzer.tasks, rows.next)
     bad = 0
     with tqdm(total=len(todo), unit="image", disable=None) as bar:
         done = map_chunks(read.start, todo, read.lost, finish, address=args.address)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 from agegenderemo.cli.common import Arguments
 from agegenderemo.cli.sources import DRAWN_BY, STDIN, file_key, is_drawing
 from agegenderemo.errors import AgeGenderEmoError
-from agegenderemo.files import PartFile, fitting_name, write_atomically
+from agegenderemo.files import PartFile, fitting_name, resolved, write_atomically
 from agegenderemo.imaging.formats import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _refuse(option: str, path: Path, reason: str) -> None:
 
 def _place(path: Path) -> str:
     """Where a name leads, through links, upper and lower case taken as one."""
-    return "-" if path == STDIN else str(path.resolve()).casefold()
+    return "-" if path == STDIN else str(resolved(path)).casefold()
 
 
 def open_output(path: Path | None, stack: ExitStack) -> TextIO | None:
@@ -64,6 +64,16 @@ def open_output(path: Path | None, stack: ExitStack) -> TextIO | None:
     if path is None:
         return None
     return sys.stdout if path == STDIN else stack.enter_context(PartFile(path))
+
+
+def drawing_path(folder: Path, relative: Path) -> Path:
+    """Where the drawing of a picture lies, unless something else is in its place."""
+    return folder / relative.with_name(fitting_name(*_drawing_name(relative)))
+
+
+def _drawing_name(relative: Path) -> tuple[str, str]:
+    suffix = f"{relative.suffix}.png" if relative.suffix.lower() in IMAGE_SUFFIXES else ".png"
+    return (relative.stem if suffix != ".png" else relative.name), suffix
 
 
 def save_drawing(image: "RGBImage", faces: "Sequence[Face]", folder: Path, relative: Path) -> None:
@@ -78,9 +88,8 @@ def save_drawing(image: "RGBImage", faces: "Sequence[Face]", folder: Path, relat
     note.add_text("Software", DRAWN_BY)
     stream = io.BytesIO()
     Image.fromarray(annotate(image, faces)).save(stream, "PNG", pnginfo=note)
-    suffix = f"{relative.suffix}.png" if relative.suffix.lower() in IMAGE_SUFFIXES else ".png"
-    stem = relative.stem if suffix != ".png" else relative.name
-    number, path = 1, folder / relative.with_name(fitting_name(stem, suffix))
+    stem, suffix = _drawing_name(relative)
+    number, path = 1, drawing_path(folder, relative)
     while (path.exists() or path.is_symlink()) and not is_drawing(path):
         number += 1
         path = path.with_name(fitting_name(stem, f"-{number}{suffix}"))

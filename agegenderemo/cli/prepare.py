@@ -6,6 +6,7 @@ from pathlib import Path
 
 from agegenderemo.cli.common import Arguments, Command
 from agegenderemo.cli.sets import add_data, check_name, detector, own_name
+from agegenderemo.files import resolved
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +69,7 @@ def _run(args: Arguments) -> int:
 def _command(args: Arguments) -> str:
     """The command line that goes on with this set, from any folder."""
     words = ["agegenderemo", "prepare", "--data", args.data]
-    words += ["--root", str(args.root.resolve()), "--out", str(args.out.resolve())]
+    words += ["--root", str(resolved(args.root)), "--out", str(resolved(args.out))]
     words += ["--name", args.name] if args.name else []
     words += ["--template", args.template] if args.template != "face" else []
     words += ["--aligned"] if args.aligned else []

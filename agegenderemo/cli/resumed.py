@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from agegenderemo.batch.resume import Key, WrittenLines, key_of
 from agegenderemo.cli.common import Arguments
+from agegenderemo.cli.outputs import drawing_path
 from agegenderemo.cli.sources import STDIN
 from agegenderemo.files import PartFile
 from agegenderemo.results import plain_name
@@ -52,6 +53,7 @@ class Written:
         stack: ExitStack,
     ) -> None:
         self._search, self._network = args.search, network
+        self._drawings: Path | None = args.annotated
         self._lines: WrittenLines | None = None
         self._keys = rows.written if rows else set()
         self._parts: list[Path] = []
@@ -84,12 +86,15 @@ class Written:
             part.unlink(missing_ok=True)
 
     def _key(self, source: "Source") -> Key | None:
-        """That of a picture that is written."""
+        """That of a picture that is written, and drawn where that is wanted."""
         known = source.known(self._search)
         name = plain_name(source.name)
         there = self._keys if self._lines is None else self._lines
         for network in (self._network, None):
             key = key_of(name, known, network)
             if known and key in there:
-                return key
+                return key if network is None or self._is_drawn(source) else None
         return None
+
+    def _is_drawn(self, source: "Source") -> bool:
+        return not self._drawings or drawing_path(self._drawings, source.relative).exists()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from agegenderemo.cli.common import Arguments
 from agegenderemo.errors import DatasetError
+from agegenderemo.files import resolved
 
 if TYPE_CHECKING:
     from agegenderemo.data.dataset import PreparedSet
@@ -38,7 +39,7 @@ def known_set(args: Arguments) -> str:
 
 def own_name(root: Path) -> str:
     """What a set of the user's own is called by itself: ``faces`` of ``data/faces.csv``."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", root.resolve().stem).strip(".-") or "own"
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", resolved(root).stem).strip(".-") or "own"
 
 
 def check_name(name: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agegenderemo.batch.resume import input_of
+from agegenderemo.errors import ImageError
 from agegenderemo.files import fitting_name
 from agegenderemo.imaging.formats import IMAGE_SUFFIXES, is_picture_name, is_shadow
 
@@ -41,7 +42,11 @@ class Source:
         """The encoded picture; raises ImageError where it cannot be read."""
         from agegenderemo.imaging.load import read_bytes, read_file
 
-        return read_file(sys.stdin.buffer) if self.path == STDIN else read_bytes(self.path)
+        if self.path != STDIN:
+            return read_bytes(self.path)
+        if sys.stdin is None:
+            raise ImageError("Cannot read standard input: it is closed.")
+        return read_file(sys.stdin.buffer)
 
     def known(self, search: str) -> dict[str, Any]:
         """By what it is known again, see `input_of`."""

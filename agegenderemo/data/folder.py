@@ -27,7 +27,7 @@ from agegenderemo.data.legacy import is_legacy
 from agegenderemo.data.readers import read_bytes
 from agegenderemo.data.samples import DatasetIndex, Label, Sample
 from agegenderemo.errors import DatasetError
-from agegenderemo.files import write_atomically
+from agegenderemo.files import resolved, write_atomically
 from agegenderemo.types import Template
 
 _COMPARED = 16  # pictures of a set that has moved, by their bytes
@@ -74,7 +74,7 @@ def _resolved(samples: Iterable[Sample]) -> Iterable[Sample]:
     known: dict[Path, Path] = {}
     for sample in samples:
         typed = sample.image.container
-        container = known.setdefault(typed, typed.resolve())
+        container = known.setdefault(typed, resolved(typed))
         yield replace(sample, image=replace(sample.image, container=container))
 
 

@@ -15,12 +15,9 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from agegenderemo.errors import ImageError
 from agegenderemo.imaging import pixels
-from agegenderemo.imaging.formats import no_picture, open_encoded
+from agegenderemo.imaging.formats import MAX_PIXELS, no_picture, open_encoded
 from agegenderemo.imaging.metadata import jpeg_scans, next_restart, scan_start
 from agegenderemo.types import Box, Face, Landmarks, RGBImage
-
-MAX_PIXELS = 100_000_000
-"""Larger pictures are refused before they are decoded: they would fill the memory."""
 
 _SMOOTH = frozenset({"L", "RGB", "RGBA", "CMYK", "YCbCr"})
 _JUNK = b"\x55" * 4096
@@ -37,11 +34,14 @@ class Bounds:
     pixels: int = MAX_PIXELS
     """Of everything else, but for the formats that are named next."""
     format_pixels: Mapping[str, int] = field(default_factory=dict)
+    python_pixels: int = MAX_PIXELS
+    """Of kinds that Pillow decodes in Python, as QOI, PPM in letters and RLE in BMP: they take 30
+    times as long, and hold up all other threads."""
     read_pixels: int = MAX_PIXELS
     """A larger picture is read at a half, a quarter or an eighth of its size."""
     deep_pixels: int = MAX_PIXELS
     """The same for 16 bits and floats, which take ten times the memory on their way to 8 bits."""
-    scans: int | None = None
+    scans: int = 100
     """Of a progressive JPEG; cameras and editors write about ten."""
     nested: bool = True
     """Whether files that hold other files, as icons do, are opened."""
@@ -86,6 +86,8 @@ def read_picture(
         most = bounds.format_pixels.get(image.format or "", bounds.pixels)
         if isinstance(image, JpegImageFile):
             most = _most_of_jpeg(data, bounds)
+        elif any(tile[0] in Image.DECODERS for tile in getattr(image, "tile", ())):
+            most = min(most, bounds.python_pixels)
         check_pixels(width, height, most)
         with turn(width * height):
             small = _decoded(image, data, bounds)
@@ -131,7 +133,7 @@ def check_pixels(width: int, height: int, most: int) -> None:
 
 def _most_of_jpeg(data: bytes, bounds: Bounds) -> int:
     scans, whole = jpeg_scans(data)
-    if bounds.scans is not None and scans > bounds.scans:
+    if scans > bounds.scans:
         raise ImageError("The picture is a JPEG of too many scans; save it anew.")
     return bounds.jpeg_pixels if whole else min(bounds.pixels, bounds.jpeg_pixels)
 

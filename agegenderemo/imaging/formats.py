@@ -10,6 +10,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from agegenderemo.errors import ImageError
 from agegenderemo.imaging.metadata import JPEG_START, PNG_START, clean_jpeg, clean_png
+from agegenderemo.imaging.netpbm import in_8_bits
 
 PICTURE_FORMATS: dict[str, str] = {
     "JPEG": ".jpg .jpeg .jpe .jfif .jif .pjpeg .pjp",
@@ -51,6 +52,9 @@ PICTURE_FORMATS: dict[str, str] = {
 by themselves. Left out are films, and what would start other programs or has no decoder (EPS, PDF,
 WMF, …)."""
 
+MAX_PIXELS = 100_000_000
+"""Larger pictures are refused before they are decoded: they would fill the memory."""
+
 IMAGE_SUFFIXES = frozenset(" ".join(PICTURE_FORMATS.values()).split())
 
 NESTED_FORMATS = frozenset({"ICO", "CUR", "ICNS", "BLP"})
@@ -78,6 +82,17 @@ _OTHERS = {
     b"<html": "a web page",
     b"version https://git-lfs": "a pointer of Git LFS",
     b"FUJIFILMCCD-RAW": "a camera's raw data",
+    b"\xff\x0a": "JPEG XL",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
+    b"II\xbc": "JPEG XR",
+    b"v/1\x01": "OpenEXR",
+    b"#?RADIANCE": "Radiance HDR",
+    b"gimp xcf": "a drawing of GIMP",
+    b"8BPS\0\2": "a large document of Photoshop",
+    b"\0\0\1\0": "an icon",
+    b"\0\0\2\0": "an icon",
+    b"icns": "an icon",
+    b"BLP": "a texture",
 }
 
 
@@ -121,6 +136,8 @@ def open_encoded(data: bytes, *, nested: bool = True) -> Image.Image:
     is_heif = data[4:8] == b"ftyp" and any(brand in data[8:64] for brand in _HEIF_BRANDS)
     if is_heif and not _register_heif() and b"avif" not in data[8:64]:
         raise ImageError("it is HEIC, which needs more packages: pip install 'agegenderemo[app]'.")
+    if data.startswith((b"P5", b"P6")):
+        data = in_8_bits(data, MAX_PIXELS)
     Image.init()
     left = {
         "JPEG",

@@ -12,7 +12,8 @@ from PIL import Image
 
 from agegenderemo.errors import ImageError
 from agegenderemo.imaging import pixels
-from agegenderemo.imaging.decode import MAX_PIXELS, Bounds, check_pixels, read_picture, sentences
+from agegenderemo.imaging.decode import Bounds, check_pixels, read_picture, sentences
+from agegenderemo.imaging.formats import MAX_PIXELS
 from agegenderemo.types import RGBImage
 
 ImageLike = (
@@ -41,6 +42,8 @@ def load_image(source: ImageLike) -> RGBImage:
         return read_picture(read_bytes(path), path.name, _WHOLE).image
     if isinstance(source, Image.Image):
         with sentences("the image"):
+            if getattr(source, "tile", None) and getattr(source, "fp", source) is None:
+                raise ImageError("it was closed before it was loaded.")
             check_pixels(*source.size, MAX_PIXELS)
             source.load()
             rgb = pixels.upright(pixels.to_rgb(source), pixels.orientation(source))

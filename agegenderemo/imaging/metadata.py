@@ -4,6 +4,7 @@ A picture is good where its pixels are. Damaged text, dates, thumbnails or previ
 refuse it, and Pillow, which reads them all, would.
 """
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -14,6 +15,11 @@ PNG_START = b"\x89PNG\r\n\x1a\n"
 _MAX_TEXT = 2**20
 _XMP = b"XML:com.adobe.xmp\0\0\0"
 _RAW_EXIF = b"Raw profile type exif\0"
+_MARKER = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
+"""Of a JPEG, but for those that stand within compressed pixels."""
+_TRANSPARENT_BYTES = {b"\0": 2, b"\2": 6}
+"""That tRNS has at least, by the kind of colour: one grey value, or three."""
+_USUAL_SCANS = 20  # of a progressive JPEG: so few are not worth a closer look
 _PNG_CHUNKS = frozenset({b"tRNS", b"eXIf", b"iCCP", b"iTXt", b"tEXt", b"zTXt"})
 
 
@@ -24,10 +30,13 @@ def clean_png(data: bytes) -> bytes:
     checksum says, unless the pixels need it.
     """
     parts, at = [PNG_START], len(PNG_START)
+    least = _TRANSPARENT_BYTES.get(data[25:26], 0)
     while at + 8 <= len(data):
         (length,) = struct.unpack_from(">I", data, at)
         kind, end = data[at + 4 : at + 8], at + 12 + length
-        if kind[:1].isupper() or (kind in _PNG_CHUNKS and _is_good(data[at:end], kind)):
+        if kind == b"tRNS" and length < least:
+            pass  # says nothing of these pixels
+        elif kind[:1].isupper() or (kind in _PNG_CHUNKS and _is_good(data[at:end], kind)):
             parts.append(data[at:end])
         if kind == b"IEND":
             break
@@ -109,7 +118,25 @@ def jpeg_scans(data: bytes) -> tuple[int, bool]:
     frame = next((body for marker, body, _ in found if marker in (0xC0, 0xC1)), b"")
     scan = next((body for marker, body, _ in found if marker == 0xDA), b"")
     whole = sequential and len(frame) > 5 and bool(scan) and scan[0] == frame[5]
-    return data.count(b"\xff\xda"), whole
+    if whole:
+        return 1, True  # no decoder asks for more
+    most = data.count(b"\xff\xda")
+    return (most if most <= _USUAL_SCANS else _count_scans(data)), False
+
+
+def _count_scans(data: bytes) -> int:
+    """Of the first picture alone: what phones put behind it, a film or a depth map, holds the
+    marker by chance or for itself."""
+    at = scan_start(data)
+    count = int(at < len(data))
+    while found := _MARKER.search(data, at):
+        at, marker = found.end(), found[0][-1]
+        if marker == 0xD9:
+            break
+        count += marker == 0xDA
+        if marker != 0x01:  # the only one left without a content
+            at += int.from_bytes(data[at : at + 2], "big")
+    return count
 
 
 def scan_start(data: bytes) -> int:

@@ -20,6 +20,7 @@ _UPRIGHT = {
 }
 _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 """The modes that a colour profile may speak of, by its name for them."""
+_GREY_BANDS = frozenset({"1", "L", "I", "F"})
 _MAX_PROFILE = 4 * 2**20  # bytes
 _SAME = 2  # levels of 255 that a profile may move a colour and still count as sRGB
 _SAMPLE_FORMAT, _UNSIGNED = 339, 1  # a tag of TIFF
@@ -50,11 +51,15 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """Mode RGB of any decoded picture: deep values scaled by what they hold, transparency over
     white, colours in sRGB."""
     profile = image.info.get("icc_profile")
+    is_grey = image.getbands()[0] in _GREY_BANDS
     if is_deep(image):
         image = Image.fromarray(to_8_bits(_values(image)))
     elif "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
         image = _over_white(image)
-    return _to_srgb(image, profile) or image.convert("RGB")
+    colored = _to_srgb(image, profile, is_grey)
+    if colored is not None:
+        return colored
+    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy
 
 
 def to_8_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -132,21 +137,24 @@ def widened(upper: Image.Image, lower: Image.Image) -> Image.Image:
 
 def _over_white(image: Image.Image) -> Image.Image:
     try:
-        image = image.convert("RGBA")
+        image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
     except (ValueError, TypeError):  # a transparent colour that is none of this mode
         image.info.pop("transparency", None)
         image = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
-def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image | None:
-    """The picture by its colour profile; None where it has none, a broken one, or sRGB."""
+def _to_srgb(image: Image.Image, profile: bytes | None, is_grey: bool) -> Image.Image | None:
+    """The picture by its colour profile; None where it has none, a broken one, one of other
+    colours than its own, or sRGB."""
     if not isinstance(profile, bytes) or not 0 < len(profile) <= _MAX_PROFILE:
         return None
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         mode = _MODES.get(source.profile.xcolor_space.strip())
         if mode is None or (mode == "CMYK") != (image.mode == "CMYK"):
+            return None
+        if mode == "L" and not is_grey:
             return None
         wanted = ImageCms.createProfile("sRGB")
         transform = ImageCms.buildTransform(source, wanted, mode, "RGB")

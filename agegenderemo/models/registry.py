@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
+
 from agegenderemo.errors import AgeGenderEmoError
 from agegenderemo.models.heads import MultiTaskNet
 from agegenderemo.tasks import TaskSpec
@@ -102,6 +104,20 @@ def folded(
         return model, dict(options)
     smaller, added = fold(model)
     return smaller, {**options, **added}
+
+
+@torch.no_grad()
+def check_size(model: MultiTaskNet, name: str, size: int) -> None:
+    """Raises AgeGenderEmoError where a network of this name cannot read faces of ``size`` ×
+    ``size`` pixels: some see one size only, all have a smallest."""
+    training = model.training
+    try:
+        model.eval()(torch.zeros(1, 3, size, size, device=next(model.parameters()).device))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        why = str(error).strip().partition("\n")[0].rstrip(".")
+        raise AgeGenderEmoError(f"{name} cannot read faces of {size} pixels: {why}.") from error
+    finally:
+        model.train(training)
 
 
 def create_model(

@@ -122,6 +122,12 @@ def _spec(name: str) -> ModelSpec:
     ) -> MultiTaskNet:
         return timm_net(own, tasks, folded=folded, **options)
 
-    config = timm.get_pretrained_cfg(own)
+    try:
+        config = timm.get_pretrained_cfg(own)
+    except RuntimeError as error:
+        raise AgeGenderEmoError(
+            f"timm {timm.__version__} has no {own!r}; leave out what is after the dot, for weights "
+            "are never fetched."
+        ) from error
     size = config.input_size[-1] if config is not None else 224
     return ModelSpec(name, build, InputSpec(size), fold=fold)

@@ -12,7 +12,7 @@ from agegenderemo.data.targets import RegressionTarget, Targets
 from agegenderemo.errors import AgeGenderEmoError, CheckpointError
 from agegenderemo.models.checkpoint import Checkpoint, is_checkpoint, load_checkpoint
 from agegenderemo.models.heads import MultiTaskNet, set_regression_start
-from agegenderemo.models.registry import create_model, get_spec
+from agegenderemo.models.registry import check_size, create_model, get_spec
 from agegenderemo.training.config import TrainConfig
 
 _OWN = ("tasks", "dropout_scale")  # settings of their own
@@ -47,12 +47,12 @@ def _parameters(model: str) -> list[str]:
 def fresh_network(config: TrainConfig) -> MultiTaskNet:
     """The network of a configuration, its weights drawn by the seed.
 
-    Raises AgeGenderEmoError for what its family does not know.
+    Raises AgeGenderEmoError for what its family does not know, and pixels that it cannot read.
     """
     check_model(config)
     torch.manual_seed(config.seed)
     try:
-        return create_model(
+        net = create_model(
             config.model, config.specs, dropout_scale=config.dropout_scale, **config.model_options
         )
     except (TypeError, ValueError) as error:
@@ -61,20 +61,9 @@ def fresh_network(config: TrainConfig) -> MultiTaskNet:
         raise AgeGenderEmoError(
             f"model_options {config.model_options} do not make a {config.model}: {error}."
         ) from error
-
-
-def check_size(net: MultiTaskNet, config: TrainConfig) -> None:
-    """Raises AgeGenderEmoError where the pictures of a stage are too small for a network."""
-    size = min(stage.size for stage in config.stages)
-    weight = next(net.parameters())
-    try:
-        with torch.inference_mode():
-            net.eval()(torch.zeros(1, 3, size, size, device=weight.device, dtype=weight.dtype))
-    except RuntimeError as error:
-        raise AgeGenderEmoError(
-            f"{config.model} cannot read pictures of {size} pixels, which stages names; make them "
-            "larger."
-        ) from error
+    for size in sorted({stage.size for stage in config.stages}):
+        check_size(net, config.model, size)
+    return net
 
 
 def begin(net: MultiTaskNet, paths: Sequence[Path], config: TrainConfig, targets: Targets) -> None:

@@ -21,7 +21,7 @@ from agegenderemo.training.distributed import DistributedContext, sync_batch_nor
 from agegenderemo.training.losses import Losses, LossSettings, label_counts, multitask_loss
 from agegenderemo.training.optim import build_optimisers
 from agegenderemo.training.scores import Scores
-from agegenderemo.training.start import begin, check_size, fresh_network
+from agegenderemo.training.start import begin, fresh_network
 from agegenderemo.types import InputSpec
 
 _SHOWN = 20  # steps between two looks at the loss, for which a GPU has to wait
@@ -61,7 +61,6 @@ class Trainer:
         device = context.device
         self._crops = training.crops_on(device)
         self.model = fresh_network(config).placed(device)
-        check_size(self.model, config)
         begin(self.model, weights, config, training.targets)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         if config.freeze_backbone:

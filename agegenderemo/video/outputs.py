@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from agegenderemo.errors import AgeGenderEmoError
+from agegenderemo.files import resolved
 
 
 def check_outputs(inputs: Iterable[Path], outputs: Sequence[Path]) -> None:
@@ -26,7 +27,7 @@ def check_outputs(inputs: Iterable[Path], outputs: Sequence[Path]) -> None:
 
 
 def _same(a: Path, b: Path) -> bool:
-    if a.resolve() == b.resolve():
+    if resolved(a) == resolved(b):
         return True
     with contextlib.suppress(OSError):  # one of them is not there yet
         return a.samefile(b)
@@ -39,7 +40,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     ends well, and is deleted when it does not."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Where the name is a link, the file that it leads to is replaced.
-    target = path.resolve()
+    target = resolved(path)
     number, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
     temporary = Path(name)
     try:

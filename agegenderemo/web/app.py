@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from agegenderemo.web.guard import Limits, Store
 
 CHECKPOINT_VARIABLE = "AGEGENDEREMO_CHECKPOINT"
+MCP_VARIABLE = "AGEGENDEREMO_MCP"
 
 _HEADER = """
 <header class="site-header">
@@ -36,12 +37,14 @@ _HEADER = """
     <p>@names@ of every face, guessed by one small network.</p>
   </div>
 </header>
+<p id="said" role="status"></p>
 """
 
 
-def build_demo(analyzer: "Analyzer", store: "Store") -> "gr.Blocks":
+def build_demo(analyzer: "Analyzer", store: "Store", *, mcp: bool = False) -> "gr.Blocks":
     """The page around an analyzer, which all sessions share. Uploads and results lie in the store,
-    whose folder must be ``GRADIO_TEMP_DIR`` by now, and which removes them.
+    whose folder must be ``GRADIO_TEMP_DIR`` by now, and which removes them. ``mcp`` says that the
+    server answers assistants, so that the Code tab tells how.
 
     Raises MissingExtraError where gradio or plotly is not installed.
     """
@@ -73,7 +76,7 @@ def build_demo(analyzer: "Analyzer", store: "Store") -> "gr.Blocks":
                 with gr.Tab("Video", id="video"):
                     video_page(analyzer, store)
             with gr.Tab("Code", id="code"):
-                code_page(analyzer)
+                code_page(analyzer, mcp=mcp)
             with gr.Tab("About", id="about"):
                 about_page(analyzer, store.limits)
         gr.HTML(privacy_html(store.limits), apply_default_css=False, elem_id="privacy")
@@ -117,6 +120,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_network,
         help="address or network of a proxy whose X-Forwarded-For is true; may be repeated",
     )
+    parser.add_argument(
+        "--mcp",
+        action="store_true",
+        default=os.environ.get(MCP_VARIABLE, "").lower() in ("1", "true"),
+        help="offer the reading of pictures to assistants, by the Model Context Protocol at /mcp; "
+        f"also by ${MCP_VARIABLE}",
+    )
 
 
 def _network(text: str) -> str:
@@ -131,16 +141,18 @@ def serve(
     precision: "Precision" = "float",
     allowed_hosts: Iterable[str] = (),
     trusted_proxies: Iterable[str] = (),
+    mcp: bool = False,
     limits: "Limits | None" = None,
 ) -> NoReturn:
     """Serve the page until it is stopped, leave no file behind, and end the process.
 
     ``allowed_hosts`` are names that the server answers to besides its own, ``trusted_proxies``
-    addresses or networks whose ``X-Forwarded-For`` is believed.
+    addresses or networks whose ``X-Forwarded-For`` is believed; ``mcp`` offers the reading of
+    pictures to assistants, at ``/mcp``.
 
-    Raises MissingExtraError where gradio or plotly is not installed, CheckpointError for a
-    checkpoint that cannot be used, OSError for a port that is taken, ValueError for a proxy that is
-    no address.
+    Raises MissingExtraError where gradio, plotly or the SDK of ``mcp`` is not installed,
+    CheckpointError for a checkpoint that cannot be used, OSError for a port that is taken,
+    ValueError for a proxy that is no address.
     """
     # A service manager stops it with SIGTERM: end as with Ctrl+C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -153,6 +165,7 @@ def serve(
     from agegenderemo.inference.analyzer import Analyzer
     from agegenderemo.web.guard import Store, assembly
     from agegenderemo.web.guard.memory import give_back_large_blocks
+    from agegenderemo.web.mcp_tool import mcp_app
 
     give_back_large_blocks()
     host, port = listening_address(host, port)
@@ -162,12 +175,13 @@ def serve(
             os.fspath(checkpoint) if checkpoint else None, precision=precision
         )
         app = assembly.guarded(
-            build_demo(analyzer, store),
+            build_demo(analyzer, store, mcp=mcp),
             store,
             page_options(store.limits),
             host=host,
             allowed_hosts=allowed_hosts,
             trusted_proxies=trusted_proxies,
+            tool=mcp_app(analyzer, store) if mcp else None,
         )
         gc.freeze()  # nor is any of this ever garbage, and a search of it would hold up a frame
         gc.enable()
@@ -198,6 +212,7 @@ def serve_options(args: argparse.Namespace) -> dict[str, Any]:
         "precision": args.precision,
         "allowed_hosts": args.allowed_host,
         "trusted_proxies": args.trusted_proxy,
+        "mcp": args.mcp,
     }
 
 

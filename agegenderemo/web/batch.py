@@ -3,7 +3,6 @@
 import io
 import logging
 import os
-import struct
 import zipfile
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
@@ -31,7 +30,7 @@ from agegenderemo.web.guard import Limits, Store, StoreError
 from agegenderemo.web.guard.names import visible
 from agegenderemo.web.guard.picture_pool import PicturePool
 from agegenderemo.web.guard.zip_names import zip_names
-from agegenderemo.web.guard.zips import BAD_ZIP, Budget, ZipError, check_zip
+from agegenderemo.web.guard.zips import BAD_ZIP, Budget, ZipError, open_zip
 from agegenderemo.web.reading import Photo, read_photo
 
 _log = logging.getLogger(__name__)
@@ -64,9 +63,11 @@ class Item:
 
 def base_name(name: str) -> str:
     """The last part of a member's name, whichever system wrote it: no folder survives, and nothing
-    that does not show."""
-    last = PureWindowsPath(PurePosixPath(visible(name)).name).name
-    return last[:_MAX_NAME] or "unnamed"
+    that does not show. A long one is cut before its suffix, which says whether it is a picture."""
+    last = PureWindowsPath(PurePosixPath(visible(name)).name)
+    if len(last.name) > _MAX_NAME >= 2 * len(last.suffix):
+        return last.name[: _MAX_NAME - len(last.suffix)] + last.suffix
+    return last.name[:_MAX_NAME] or "unnamed"
 
 
 def read_items(
@@ -109,7 +110,7 @@ def _items_of(path: Path, store: Store, budget: Budget) -> Iterator[Item]:
 def _is_zip(file: BinaryIO, path: Path) -> bool:
     try:
         return path.suffix.lower() == ".zip" or zipfile.is_zipfile(file)
-    except (*BAD_ZIP, struct.error):
+    except BAD_ZIP:
         return False
     finally:
         file.seek(0)
@@ -127,12 +128,11 @@ def _file_item(file: BinaryIO, name: str, budget: Budget) -> Item:
 
 def _zip_items(file: BinaryIO, name: str, budget: Budget) -> Iterator[Item]:
     try:
-        archive = zipfile.ZipFile(file)
-        check_zip(archive)
+        archive = open_zip(file)
     except ZipError as error:
         yield Item(name, error=str(error))
         return
-    except (*BAD_ZIP, struct.error):
+    except BAD_ZIP:
         yield Item(name, error=_DAMAGED)
         return
     with archive:
@@ -251,9 +251,9 @@ def count_items(paths: Sequence[str | Path], store: Store) -> int:
     total = 0
     for path in paths:
         try:
-            with store.open(path) as file, zipfile.ZipFile(file) as archive:
+            with store.open(path) as file, open_zip(file) as archive:
                 members = archive.infolist()
                 total += sum(not (one.is_dir() or is_shadow(one.filename)) for one in members)
-        except (*BAD_ZIP, struct.error, StoreError):
+        except (*BAD_ZIP, StoreError):
             total += 1
     return min(total, MAX_PICTURES)

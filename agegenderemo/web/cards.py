@@ -23,20 +23,14 @@ def face_cards(image: RGBImage, faces: Sequence[Face], tasks: Sequence[TaskSpec]
         record = face.to_dict()
         cards.append(
             f'<button type="button" class="face-card" data-face="{index}" '
-            f'data-box="{_share_of(face.box, image)}" aria-pressed="{str(index == 0).lower()}">'
+            f'aria-pressed="{str(index == 0).lower()}">'
+            f'<span class="face-index" aria-hidden="true">{index + 1}</span>'
             f'<img src="{crop_url(image, face.box)}" alt="Face {index + 1}" '
             f'width="{CROP_SIDE}" height="{CROP_SIDE}">'
             f'<span class="face-text">{"".join(_card_line(spec, record) for spec in tasks)}'
             f"{_flags(face.quality_flags)}</span></button>"
         )
     return f'<div class="face-cards" role="group" aria-label="Faces">{"".join(cards)}</div>'
-
-
-def _share_of(box: Box, image: RGBImage) -> str:
-    """Corners as shares of the picture's width and height, for the page's script."""
-    height, width = image.shape[:2]
-    x1, y1, x2, y2 = box
-    return f"{x1 / width:.5f} {y1 / height:.5f} {x2 / width:.5f} {y2 / height:.5f}"
 
 
 def face_table(
@@ -76,9 +70,11 @@ def table_html(content: str) -> str:
     )
 
 
-def note(text: str, kind: str = "quiet") -> str:
-    """A sentence on its own line; ``kind`` is ``"quiet"``, ``"hint"`` or ``"bad"``."""
-    return f'<p class="note {kind}">{escape(text)}</p>'
+def note(text: str, kind: str = "quiet", said: str = "") -> str:
+    """A sentence on its own line; ``kind`` is ``"quiet"``, ``"hint"`` or ``"bad"``. Screen readers
+    say ``said`` in its place, where it is given."""
+    spoken = f' data-said="{escape(said)}"' if said else ""
+    return f'<p class="note {kind}"{spoken}>{escape(text)}</p>'
 
 
 def _note_row(file: str, kind: str, text: str, columns: int) -> str:

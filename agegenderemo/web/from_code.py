@@ -44,6 +44,14 @@ event=$(curl -s -H 'Content-Type: application/json' -d "$data" $server/call/anal
 curl -s $server/call/analyze/$event
 """
 
+MCP = f"""\
+{{
+  "mcpServers": {{
+    "agegenderemo": {{"url": "{ADDRESS}mcp"}}
+  }}
+}}
+"""
+
 _TYPES = {
     "number": "number",
     "integer": "whole number",
@@ -54,19 +62,28 @@ _TYPES = {
     "null": "null",
 }
 
+_ASSISTANTS = """
+<h2>From an assistant, by the Model Context Protocol</h2>
+<p>These lines, in the settings of an assistant that speaks MCP, give it the tool
+<code>analyze</code>. It takes one text, <code>picture</code>: a data URL in base64, of which
+nothing is written to a disk here, or the path that an upload returned.</p>
+{lines}
+"""
 
-def code_page(analyzer: Analyzer) -> None:
-    """Lay out the Code tab."""
+
+def code_page(analyzer: Analyzer, *, mcp: bool = False) -> None:
+    """Lay out the Code tab; ``mcp`` says whether the server answers assistants."""
     gr.HTML(
-        code_html(analyzer.tasks),
+        code_html(analyzer.tasks, mcp=mcp),
         js_on_load=assets.script("code"),
         apply_default_css=False,
         elem_id="code-page",
     )
 
 
-def code_html(tasks: Sequence[TaskSpec]) -> str:
+def code_html(tasks: Sequence[TaskSpec], *, mcp: bool = False) -> str:
     """The text of the page."""
+    assistants = _ASSISTANTS.format(lines=_lines("mcp", MCP)) if mcp else ""
     return f"""
 <article class="about">
 <p class="lead">Your own program can have pictures read too: on your machine, or by this server.</p>
@@ -89,7 +106,7 @@ it as it does all others.</p>
 upload returns is a secret of 128 random bits: who has it may fetch the picture until it is
 deleted.</p>
 {_lines("curl", CURL)}
-
+{assistants}
 <h2>The answer, field by field</h2>
 <p>JSON, of one shape everywhere. A picture that cannot be read has an <code>error</code> in place
 of its faces; this server says such a sentence instead of an answer.</p>

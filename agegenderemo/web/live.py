@@ -33,10 +33,16 @@ SEARCHES = 24
 """Whole frames that are searched a second, at most, for all viewers whose faces are in sight: a
 search costs as much as three readings of a face."""
 
+MAX_SCANS = 16
+"""Of a frame. A camera's has one, a progressive JPEG about ten; 300 kB have room for 20,000, which
+take a minute."""
+
 _PREFIX = "data:image/jpeg;base64,"
+_SCAN = b"\xff\xda"
 _UNREADABLE = (binascii.Error, OSError, SyntaxError, ValueError, MemoryError,
                Image.DecompressionBombError)  # fmt: skip
-_SCRIPTS = ("words", "bars", "ribbon", "stage", "camera", "save", "record", "live")
+_SCRIPTS = ("words", "bars", "ribbon", "stage", "camera", "line", "save", "record", "said",
+            "live")  # fmt: skip
 
 
 class FrameError(AgeGenderEmoError):
@@ -54,6 +60,8 @@ def decode_frame(data: object) -> RGBImage:
         raise FrameError(f"A frame may have at most {MAX_FRAME_BYTES // 1000} kB.")
     try:
         content = base64.b64decode(data[len(_PREFIX) :], validate=True)
+        if content.count(_SCAN) > MAX_SCANS:
+            raise FrameError("A frame must be a JPEG of few scans.")
         with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
             width, height = image.size
             if width > MAX_FRAME_WIDTH or height > MAX_FRAME_HEIGHT:

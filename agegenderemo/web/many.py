@@ -54,7 +54,7 @@ def many_page(analyzer: Analyzer, store: Store) -> None:
 
     gr.HTML(
         html_template=many_html(analyzer.tasks),
-        js_on_load=assets.script("tally", "many"),
+        js_on_load=assets.script("said", "tally", "many"),
         server_functions=[cancel_run],
         apply_default_css=False,
         elem_id="batch-board",

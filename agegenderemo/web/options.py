@@ -39,6 +39,7 @@ def page_options(limits: Limits) -> dict[str, Any]:
         "run_history": False,
         "max_file_size": limits.zip_bytes,  # the page's own check; the guard has the real one
         "enable_monitoring": False,
+        "mcp_server": False,  # whatever the environment says: agegenderemo.web.mcp_tool has another
         "ssr_mode": False,
         "pwa": False,
         "app_kwargs": {"middleware": [Middleware(SharedHead)]},

@@ -1,19 +1,22 @@
 """Photo: one picture, its faces as cards, a chart of the chosen face, and the public endpoint."""
 
+import json
 from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
 
 from agegenderemo.errors import ImageError
-from agegenderemo.imaging.draw import annotate
+from agegenderemo.imaging.draw import annotate, face_color, prediction_text
 from agegenderemo.imaging.load import shrink
+from agegenderemo.imaging.palette import text_on
 from agegenderemo.inference.analyzer import Analyzer
 from agegenderemo.resources import resource_folder
 from agegenderemo.tasks import RegressionPrediction, TaskSpec
-from agegenderemo.types import Face
+from agegenderemo.types import Face, RGBImage
 from agegenderemo.web import assets, words
 from agegenderemo.web.cards import face_cards, face_table, note
 from agegenderemo.web.charts import class_figure
@@ -35,7 +38,7 @@ _ABOUT_EXAMPLES = (
     "takes Marie Curie for a man."
 )
 MAX_SHOWN_SIDE = 2400
-"""Pixels of the longer side of the annotated picture: more would only load the browser."""
+"""Pixels of the longer side of a picture that is shown: more would only load the browser."""
 
 _AT_ONCE = 2
 _HINT = "Choose a picture, paste one, or take a snapshot. Its faces appear here."
@@ -66,22 +69,17 @@ def photo_page(analyzer: Analyzer, store: Store) -> None:
             )
             gr.HTML(note(_ABOUT_EXAMPLES), apply_default_css=False)
         with gr.Column(scale=7, min_width=300):
-            message = gr.HTML(note(_HINT, "hint"), elem_id="photo-message")
-            annotated = gr.Image(
-                label="Faces",
-                show_label=False,
-                format="jpeg",
-                interactive=False,
-                visible=False,
-                buttons=["download", "fullscreen"],
-                elem_id="photo-annotated",
-                alt_text="The picture with its faces marked",
+            message = gr.HTML(
+                note(_HINT, "hint"),
+                js_on_load=assets.script("said", "message"),
+                elem_id="photo-message",
             )
+            shown = gr.HTML(visible=False, apply_default_css=False, elem_id="photo-picture")
     with gr.Column(visible=False, elem_id="photo-results") as results:
         with gr.Row(elem_classes="columns"):
             with gr.Column(scale=7, min_width=300):
                 cards = gr.HTML(
-                    js_on_load=assets.script("places", "photo"),
+                    js_on_load=assets.script("stage", "photo"),
                     apply_default_css=False,
                     elem_id="photo-cards",
                 )
@@ -93,13 +91,14 @@ def photo_page(analyzer: Analyzer, store: Store) -> None:
         with gr.Row(elem_classes="downloads"):
             json_button = gr.DownloadButton("Download JSON", elem_id="photo-json", size="md")
             csv_button = gr.DownloadButton("Download CSV", elem_id="photo-csv", size="md")
+            jpeg_button = gr.DownloadButton("Download picture", elem_id="photo-jpeg", size="md")
 
     picture.change(
         _photo_shower(analyzer, store),
         picture,
         [
             message,
-            annotated,
+            shown,
             results,
             cards,
             chart_title,
@@ -107,6 +106,7 @@ def photo_page(analyzer: Analyzer, store: Store) -> None:
             table,
             json_button,
             csv_button,
+            jpeg_button,
             faces,
         ],
         api_visibility="private",
@@ -161,7 +161,10 @@ def face_chooser(
 
     def choose_face(faces: list[Face], event: gr.EventData) -> tuple[str, Any]:
         """``event.face`` is the index of the card."""
-        index = event.face
+        try:
+            index = event.face
+        except (AttributeError, TypeError):  # the event carries none
+            index = None
         if type(index) is not int or not 0 <= index < len(faces):
             raise gr.Error("That face is gone; choose the picture again.", print_exception=False)
         return _chart(index, faces[index], tasks)
@@ -195,7 +198,7 @@ def _legend(face: Face) -> str:
 
 def _photo_shower(analyzer: Analyzer, store: Store) -> Callable[[str | None], tuple[Any, ...]]:
     pool = _pool(store)
-    nothing = (gr.skip(),) * 6
+    nothing = (gr.skip(),) * 7
 
     def show_photo(path: str | None) -> tuple[Any, ...]:
         hidden = gr.update(visible=False)
@@ -210,14 +213,15 @@ def _photo_shower(analyzer: Analyzer, store: Store) -> Callable[[str | None], tu
 
     def show(photo: Photo, stem: str, new_path: Callable[[str], Path]) -> tuple[Any, ...]:
         image, faces, result = photo.picture.image, photo.faces, photo.record
-        drawn, _ = shrink(annotate(image, faces), MAX_SHOWN_SIDE)
-        picture = download_picture(store, new_path(f"{stem}.jpg"), drawn)
-        shown = gr.update(value=picture, visible=True)
+        plain, _ = shrink(image, MAX_SHOWN_SIDE)
+        picture = download_picture(store, new_path(f"{stem}.jpg"), plain)
+        shown = gr.update(value=picture_html(picture, image, faces), visible=True)
         if not faces:
             text = "No face was found. Faces should be at least 20 pixels wide and not far turned."
             return note(text), shown, gr.update(visible=False), *nothing, []
+        drawn, _ = shrink(annotate(image, faces), MAX_SHOWN_SIDE)
         return (
-            note(_count(photo) + _legend(faces[0])),
+            note(_count(photo) + _legend(faces[0]), said=words.spoken(labels(faces))),
             shown,
             gr.update(visible=True),
             face_cards(image, faces, analyzer.tasks),
@@ -225,10 +229,36 @@ def _photo_shower(analyzer: Analyzer, store: Store) -> Callable[[str | None], tu
             face_table([result], analyzer.tasks),
             download_text(store, new_path(f"{stem}.json"), json_text(result)),
             download_text(store, new_path(f"{stem}.csv"), csv_text([result], analyzer.tasks)),
+            download_picture(store, new_path(f"{stem}-faces.jpg"), drawn),
             faces,
         )
 
     return show_photo
+
+
+def labels(faces: Sequence[Face]) -> list[str]:
+    """What a label says of each face: its answers in the tasks' order."""
+    return [" · ".join(prediction_text(one) for one in face.predictions.values()) for face in faces]
+
+
+def picture_html(path: str, image: RGBImage, faces: Sequence[Face]) -> str:
+    """A picture of the store, over which the page's script draws the faces: their boxes in shares
+    of width and height, their colours and their labels, as percent-encoded JSON."""
+    height, width = image.shape[:2]
+    drawn = []
+    for face, text in zip(faces, labels(faces), strict=True):
+        x1, y1, x2, y2 = face.box
+        color = face_color(face.predictions)
+        box = [round(x1 / width, 5), round(y1 / height, 5), round(x2 / width, 5),
+               round(y2 / height, 5)]  # fmt: skip
+        drawn.append({"box": box, "color": color, "ink": text_on(color), "words": text})
+    told = "The picture; its faces are listed below." if faces else "The picture."
+    return (
+        f'<div class="photo-place" data-faces="{quote(json.dumps(drawn))}">'
+        f'<img src="gradio_api/file={quote(path)}" width="{width}" height="{height}" alt="{told}">'
+        '<canvas width="0" height="0"></canvas></div>'
+        '<button type="button" class="button" id="photo-full">Full screen</button>'
+    )
 
 
 def _count(photo: Photo) -> str:

@@ -12,6 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import FileResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from agegenderemo.imaging.formats import IMAGE_SUFFIXES
 from agegenderemo.web import assets
 
 TITLE = "AgeGenderEmo"
@@ -19,7 +20,7 @@ SENTENCE = (
     "Look into the camera or drop in a photo: what one small network guesses from each face, live. "
     "Nothing is kept."
 )
-SCRIPTS = ("english", "addresses", "examples")
+SCRIPTS = (("english",), ("addresses",), ("examples",), ("pictures",), ("said", "paste"))
 PREVIEW = "preview.jpg"
 """The picture, 1200×630 pixels, beside this file and in the address."""
 
@@ -85,7 +86,8 @@ def with_head(html: bytes, address: str) -> bytes:
         'name="twitter:card"': "summary_large_image",
     }
     metas = "".join(f'<meta {name} content="{escape(text)}" />\n' for name, text in facts.items())
-    scripts = "".join(f"<script>{{{assets.script(name)}}}</script>\n" for name in SCRIPTS)
+    scripts = "".join(f"<script>{{{assets.script(*modules)}}}</script>\n" for modules in SCRIPTS)
+    scripts = scripts.replace("@suffixes@", " ".join(sorted(IMAGE_SUFFIXES)))
     own = _METAS.sub(b"", html)
     return own.replace(b"<head>", f"<head>\n{metas}{scripts}".encode(), 1)
 

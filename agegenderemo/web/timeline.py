@@ -38,16 +38,17 @@ def longest_seen(people: Sequence[PersonRecord]) -> list[PersonRecord]:
     return sorted(seen, key=lambda person: person["track_id"])
 
 
-def summary(person: PersonRecord, tasks: Sequence[TaskSpec]) -> str:
-    """What was seen of someone, in a line of plain text."""
-    return " · ".join(_told(spec, person) for spec in tasks)
+def summary(person: PersonRecord, tasks: Sequence[TaskSpec], *, ranges: bool = True) -> str:
+    """What was seen of someone, in a line of plain text; with ``ranges``, between which values the
+    true numbers probably lie."""
+    return " · ".join(_told(spec, person, ranges) for spec in tasks)
 
 
-def _told(spec: TaskSpec, person: PersonRecord) -> str:
+def _told(spec: TaskSpec, person: PersonRecord, ranges: bool) -> str:
     name = "" if speaks_alone(spec) else f"{words.plain(spec.name)}: "
     record = dict(person)
     if spec.kind == "regression":
-        ends = words.interval(spec, record)
+        ends = words.interval(spec, record) if ranges else ""
         unit = f" {spec.unit}" if spec.unit else ""
         return f"{name}{words.number(spec, person[spec.name])}{unit}" + (
             f", {ends}" if ends else ""
@@ -60,10 +61,14 @@ def _told(spec: TaskSpec, person: PersonRecord) -> str:
 
 
 def timeline_figure(
-    people: Sequence[PersonRecord], tasks: Sequence[TaskSpec], seconds: float
+    people: Sequence[PersonRecord],
+    tasks: Sequence[TaskSpec],
+    seconds: float,
+    *,
+    ranges: bool = True,
 ) -> "go.Figure":
     """A lane a person over the ``seconds`` of the film, in the colours of the classes that were
-    seen."""
+    seen. ``ranges`` as for `summary`; lines without them fit on a phone."""
     import plotly.graph_objects as go
 
     people = longest_seen(people)
@@ -85,7 +90,7 @@ def timeline_figure(
     for lane, person in enumerate(people):
         figure.add_annotation(
             x=0, xref="paper", y=lane - 0.48, yanchor="middle", xanchor="left", showarrow=False,
-            text=f"<b>{person['track_id']}</b>  {summary(person, tasks)}",
+            text=f"<b>{person['track_id']}</b>  {summary(person, tasks, ranges=ranges)}",
         )  # fmt: skip
     figure.update_layout(
         height=_LANE * len(people) + _EDGE + 40,

@@ -21,7 +21,7 @@ from agegenderemo.web.downloads import download_text, full_disk_said, json_text
 from agegenderemo.web.guard import Limits, Store, StoreError
 from agegenderemo.web.picture_input import FilesInput
 from agegenderemo.web.privacy import duration
-from agegenderemo.web.timeline import longest_seen, timeline_figure
+from agegenderemo.web.timeline import longest_seen, summary, timeline_figure
 
 _TOP_SHARES = 3  # classes of a person that the table names
 _LEAST_SHARE = 0.05
@@ -47,7 +47,11 @@ def video_page(analyzer: Analyzer, store: Store) -> None:
     start = gr.Button(
         "Read the film", variant="primary", elem_id="video-start", elem_classes="narrow"
     )
-    message = gr.HTML(note(hint(store.limits), "hint"), elem_id="video-message")
+    message = gr.HTML(
+        note(hint(store.limits), "hint"),
+        js_on_load=assets.script("said", "message"),
+        elem_id="video-message",
+    )
     with gr.Column(visible=False, elem_id="video-results") as results:
         player = gr.HTML(
             js_on_load=assets.script("video"), apply_default_css=False, elem_id="video-player"
@@ -119,11 +123,16 @@ def _film_shower(
         except (FilmError, StoreError) as error:
             return note(str(error), "bad"), hidden, *nothing
         return (
-            note(_said(answer), "bad" if "error" in record else "quiet"),
+            note(
+                _said(answer),
+                "bad" if "error" in record else "quiet",
+                _read_out(answer, analyzer.tasks),
+            ),
             gr.update(visible=True),
             player_html(str(film_path)),
             gr.update(
-                value=timeline_figure(people, analyzer.tasks, record["seconds"]),
+                # The table beside it has the ranges.
+                value=timeline_figure(people, analyzer.tasks, record["seconds"], ranges=False),
                 visible=bool(people),
             ),
             people_table(people, analyzer.tasks),
@@ -143,6 +152,14 @@ def _said(answer: Mapping[str, Any]) -> str:
     if count:
         text += " A click on the timeline, or on a time in the table, shows that moment."
     return " ".join(filter(None, (record.get("error"), text, answer.get("sound"))))
+
+
+def _read_out(answer: Mapping[str, Any], tasks: Sequence[TaskSpec]) -> str:
+    """The same for screen readers: who was seen. Nothing where the line itself says more."""
+    if "error" in answer["record"] or not answer["people"]:
+        return ""
+    people = longest_seen(answer["people"])
+    return words.spoken([summary(one, tasks) for one in people], "person", "people")
 
 
 def player_html(path: str) -> str:

@@ -13,6 +13,7 @@ from agegenderemo.tasks import TaskSpec
 
 _COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
            "eleven", "twelve")  # fmt: skip
+_TOLD = 3  # faces of a crowd that are told of
 
 
 def listed(words: Sequence[str]) -> str:
@@ -24,6 +25,19 @@ def listed(words: Sequence[str]) -> str:
 def plain(name: str) -> str:
     """The name of a task as it stands in a sentence."""
     return name.replace("_", " ")
+
+
+def spoken(labels: Sequence[str], one: str = "face", several: str = "faces") -> str:
+    """Labels of faces or people as one sentence, to be read out: the first three, and how many.
+
+    >>> spoken(["160 · with glasses", "172 · without"])
+    '2 faces: 160, with glasses; 172, without.'
+    """
+    count = f"{len(labels)} {one if len(labels) == 1 else several}"
+    told = [label.replace(" · ", ", ") for label in labels[:_TOLD]]
+    if len(labels) > _TOLD:
+        told.append(f"and {len(labels) - _TOLD} more")
+    return f"{count}: {'; '.join(told)}."
 
 
 def title(name: str) -> str:

@@ -75,23 +75,67 @@ def test_one_address_never_holds_every_thread() -> None:
     assert asyncio.run(main()) < 0.1
 
 
-def test_a_session_has_one_frame_and_an_address_bounded_ones() -> None:
+def test_a_session_has_one_frame_where_others_wait_and_an_address_bounded_ones() -> None:
     async def main() -> None:
         one = pool(each=2)
         hold = threading.Event()
         running = asyncio.create_task(one.run("a", "x", lambda: str(hold.wait(10))))
         await asyncio.sleep(0.05)
-        with pytest.raises(Busy, match="still being read"):
-            await one.run("a", "x", lambda: "")
-        with pytest.raises(Busy, match="still being read"):  # its state is one, wherever it is
-            await one.run("b", "x", lambda: "")
         waiting = [asyncio.create_task(one.run("a", name, lambda: "")) for name in "yz"]
         await asyncio.sleep(0.05)
+        for session in "xy":
+            for address in "ab":  # its state is one, wherever it is
+                with pytest.raises(Busy, match="still being read"):
+                    await one.run(address, session, lambda: "")
         with pytest.raises(Busy, match="other viewers"):
             await one.run("a", "w", lambda: "")
         hold.set()
         await asyncio.gather(running, *waiting)
         assert await one.run("a", "x", lambda: "again") == "again"
+
+    asyncio.run(main())
+
+
+def test_the_next_frame_of_a_session_waits_for_the_first() -> None:
+    async def main() -> list[str]:
+        one = pool(threads=2)
+        hold, done = threading.Event(), list[str]()
+
+        def work(name: str) -> str:
+            if name == "first":
+                hold.wait(10)
+            done.append(name)
+            return name
+
+        first = asyncio.create_task(one.run("a", "x", lambda: work("first")))
+        await asyncio.sleep(0.05)
+        second = asyncio.create_task(one.run("a", "x", lambda: work("second")))
+        await asyncio.sleep(0.05)  # the other thread is free, and must not take it
+        with pytest.raises(Busy, match="still being read"):
+            await one.run("a", "x", lambda: work("third"))
+        assert await one.run("b", "y", lambda: work("other")) == "other"
+        hold.set()
+        await asyncio.gather(first, second)
+        assert await one.run("a", "x", lambda: work("again")) == "again"
+        return done
+
+    assert asyncio.run(main()) == ["other", "first", "second", "again"]
+
+
+def test_a_few_addresses_do_not_fill_the_line() -> None:
+    async def main() -> None:
+        one = pool(each=8, total=16)
+        hold = threading.Event()
+        waiting = [
+            asyncio.create_task(one.run(f"a{n % 4}", f"{n}", lambda: str(hold.wait(10))))
+            for n in range(64)
+        ]
+        await asyncio.sleep(0.1)
+        last = [asyncio.create_task(one.run(f"b{n}", f"b{n}", lambda: "read")) for n in range(4)]
+        await asyncio.sleep(0.1)
+        hold.set()
+        assert await asyncio.gather(*last) == 4 * ["read"]
+        await asyncio.gather(*waiting, return_exceptions=True)
 
     asyncio.run(main())
 

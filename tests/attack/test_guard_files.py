@@ -1,9 +1,13 @@
 """Pictures and zips of strangers: small files that ask for large work, beside honest ones."""
 
+import base64
 import io
 import random
+import struct
+import tracemalloc
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +18,12 @@ from agegenderemo.detection import Found
 from agegenderemo.errors import ImageError
 from agegenderemo.imaging.metadata import jpeg_scans
 from agegenderemo.types import Detection, Face
+from agegenderemo.web.batch import count_items, read_items
+from agegenderemo.web.guard import Store
 from agegenderemo.web.guard.names import safe_name
 from agegenderemo.web.guard.pictures import BOUNDS, read_faces, read_picture
 from agegenderemo.web.guard.zips import BAD_ZIP, Budget, ZipError, check_zip
+from agegenderemo.web.live import FrameError, decode_frame
 
 pytestmark = pytest.mark.slow
 
@@ -74,7 +81,7 @@ def test_a_phone_s_heic_of_12_megapixels_is_read() -> None:
 
 
 def test_files_that_hold_other_files_are_not_opened(photo: Image.Image) -> None:
-    with pytest.raises(ImageError, match="not an image"):
+    with pytest.raises(ImageError, match="it is an icon, not an image"):
         read_picture(encoded(photo.resize((64, 64)), "ICO"), "a.ico")
 
 
@@ -103,14 +110,72 @@ def test_deep_pictures_are_read_small(kind: str) -> None:
     assert picture.image.shape == (2000, 2000, 3)
 
 
+def bmp_in_rle(width: int, height: int) -> bytes:
+    """One colour, in runs of 200 pixels."""
+    rows = height * (width // 200 * b"\xc8\x07" + b"\0\0") + b"\0\1"
+    start = 54 + 1024
+    head = struct.pack("<2sIHHI", b"BM", start + len(rows), 0, 0, start)
+    size = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(rows), 0, 0, 256, 0)
+    return head + size + bytes(1024) + rows
+
+
+def qoi(width: int, height: int) -> bytes:
+    return (
+        b"qoif" + struct.pack(">IIBB", width, height, 3, 0) + b"\xc0" * (width * height) + bytes(8)
+    )
+
+
+def ppm(kind: bytes, most: int, sample: bytes) -> Callable[[int, int], bytes]:
+    return lambda width, height: (
+        b"%b %d %d %d\n" % (kind, width, height, most) + (sample * 3 * width * height)
+    )
+
+
+@pytest.mark.parametrize(
+    "made", [bmp_in_rle, qoi, ppm(b"P3", 255, b"7 "), ppm(b"P6", 65535, b"\0\7")]
+)
+def test_what_is_decoded_in_python_is_small(made: Callable[[int, int], bytes]) -> None:
+    assert read_picture(made(200, 100)).image.shape == (100, 200, 3)
+    with pytest.raises(ImageError, match="at most 2 are read"):
+        read_picture(made(2000, 1200))
+
+
 def test_jpeg_scans(photo: Image.Image) -> None:
     assert jpeg_scans(encoded(photo, "JPEG")) == (1, True)
     scans, whole = jpeg_scans(encoded(photo, "JPEG", progressive=True))
     assert scans > 5
     assert not whole
-    many = encoded(photo.resize((16, 16)), "JPEG") + b"\xff\xda" * 100
+    few = encoded(photo.resize((16, 16)), "JPEG", progressive=True)
+    last = few[few.rfind(b"\xff\xda") : -2]
+    many = few[:-2] + last * 100 + few[-2:]
+    for shown in (jpeg_scans(many), jpeg_scans(many.replace(last, b"\xff\x01\xff" + last))):
+        assert shown == (scans_of(few) + 100, False)
     with pytest.raises(ImageError, match="too many scans"):
         read_picture(many)
+
+
+def scans_of(data: bytes) -> int:
+    return jpeg_scans(data)[0]
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_film_behind_a_photo_has_no_scans(photo: Image.Image, progressive: bool) -> None:
+    moving = encoded(photo, "JPEG", progressive=progressive) + random.Random(2).randbytes(2**22)
+    assert moving.count(b"\xff\xda") > 64 - 10
+    assert scans_of(moving + b"\xff\xda" * 100) < 20
+    assert read_picture(moving + b"\xff\xda" * 100).image.shape == np.asarray(photo).shape
+
+
+def test_a_live_frame_has_few_scans(photo: Image.Image) -> None:
+    def frame(jpeg: bytes) -> str:
+        return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+
+    progressive = encoded(photo.resize((640, 480)), "JPEG", progressive=True)
+    assert decode_frame(frame(progressive)).shape == (480, 640, 3)
+    empty = encoded(Image.new("L", (1280, 960)), "JPEG", progressive=True)
+    last = empty[empty.rindex(b"\xff\xda") : -2]
+    with pytest.raises(FrameError, match="few scans"):
+        decode_frame(frame(empty[:-2] + 20_000 * last + b"\xff\xd9"))
 
 
 def test_formats_that_run_other_programs_are_not_opened() -> None:
@@ -213,6 +278,51 @@ def test_a_damaged_entry_is_a_sentence(method: int) -> None:
     with pytest.raises(ZipError, match="damaged"):
         Budget(10**6).read(archive, archive.infolist()[0], 10**6)
     assert Budget(10**6).read(archive, archive.infolist()[1], 10**6) == b"whole" * 9
+
+
+def peak_megabytes(work: Callable[[], object]) -> float:
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1] / 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_small_entry_of_much_is_unpacked_a_little_at_a_time(method: int) -> None:
+    archive = opened(zipped({"a.jpg": b"\0" * 40_000_000, "b.jpg": b"\0" * 900_000}, method))
+    budget = Budget(10**9)
+
+    def read() -> None:
+        with pytest.raises(ZipError, match="Larger than"):
+            budget.read(archive, archive.infolist()[0], 10**6)
+
+    assert peak_megabytes(read) < 4
+    assert budget.left > 10**9 - 1_500_000
+    assert budget.read(archive, archive.infolist()[1], 10**6) == b"\0" * 900_000
+
+
+def test_an_lzma_entry_states_no_memory() -> None:
+    content = zipped({"a.jpg": b"whole" * 9}, zipfile.ZIP_LZMA)
+    at = 30 + len("a.jpg") + 5  # past version, length and the first property
+    content[at : at + 4] = b"\xff\xff\xff\xff"  # a dictionary of 4 GB
+    archive = opened(content)
+    assert Budget(10**6).read(archive, archive.infolist()[0], 10**6) == b"whole" * 9
+
+
+@pytest.mark.parametrize("entries", [21_000, 400_000])
+def test_a_zip_of_too_many_entries_is_no_work(tmp_path: Path, entries: int) -> None:
+    directory = entries * (b"PK\1\2" + bytes(42))
+    end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 0, 0, len(directory), 0, 0)
+    with closing(Store(parent=tmp_path)) as store:
+        path = store.new_path("a.zip")
+        path.write_bytes(directory + end)
+        assert count_items([path], store) == 1
+        (item,) = read_items([path], store)
+        assert item.error == "The zip has more than 20000 entries."
+        if entries > 21_000:  # their directory alone is too large to be looked at
+            assert peak_megabytes(lambda: list(read_items([path], store))) < 20
 
 
 def test_300_mutated_zips_are_read_or_refused() -> None:

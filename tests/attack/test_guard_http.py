@@ -13,10 +13,11 @@ import httpx
 import pytest
 from gradio.routes import App
 from gradio_client import Client, handle_file
-from guard_app import WEB, Served, guarded, join, upload
+from guard_app import META, WEB, Served, guarded, join, upload
 from starlette.routing import Mount, Route
 
 from agegenderemo.web.guard import Limits
+from agegenderemo.web.guard.bodies import parse
 from agegenderemo.web.guard.gradio_parts import functions_of
 from agegenderemo.web.guard.routes import CLOSED, OPEN
 
@@ -245,6 +246,25 @@ def test_bad_json_is_a_refusal(served: Served, body: bytes) -> None:
     for path in ("queue/join", "call/analyze", "component_server/", "cancel", "reset"):
         answer = WEB.post(f"{served.url}gradio_api/{path}", content=body)
         assert 400 <= answer.status_code < 500, (path, body[:20])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"NaN", b"-Infinity", b"9" * 4000, b"[" + b"1," * 490_000 + b"1]",
+     b"{" + b",".join(b'"%x":1' % n for n in range(60_000)) + b"}"],
+)  # fmt: skip
+def test_json_that_is_dear_or_no_json_is_a_refusal(served: Served, value: bytes) -> None:
+    for path, name in (("queue/join", b"event_data"), ("component_server/", b"data")):
+        body = b'{"data":[null],"fn_index":0,"session_hash":"s","%b":%b}' % (name, value)
+        answer = WEB.post(f"{served.url}gradio_api/{path}", content=body)
+        assert answer.status_code == 400, (path, value[:20])
+
+
+def test_a_call_of_500_files_is_few_items() -> None:
+    one = {"path": "/t/a,b.jpg", "url": "http://localhost/a,b.jpg", "orig_name": "a,b.jpg",
+           "size": 10**9, "mime_type": "image/jpeg", "is_stream": False, "meta": META}  # fmt: skip
+    body = json.dumps({"data": [[one] * 500], "fn_index": 3, "session_hash": "s"}).encode()
+    assert len(parse(body, Limits())["data"][0]) == 500
 
 
 @pytest.mark.parametrize("session", ["x" * 65, "", "a/b", "a\n", 7, None, {"a": 1}])

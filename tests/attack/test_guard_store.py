@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -264,6 +265,16 @@ def test_shares_are_taken_and_given_back() -> None:
     shares.give_back("a", 2)
     shares.take("c", 2)
     assert (shares.held("a"), shares.held("c"), shares.held()) == (0, 2, 3)
+
+
+def test_a_few_addresses_cannot_take_it_all() -> None:
+    shares = Shares(256, 1024, "things")
+    for address in "abcdefgh":
+        with suppress(Refusal):
+            for _ in range(1000):
+                shares.take(address)
+    for _ in range(8):
+        shares.take("one who comes later")
 
 
 def test_limits_are_positive() -> None:

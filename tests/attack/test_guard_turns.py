@@ -4,12 +4,14 @@ import queue
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
 from guard_app import LONG, WEB, Served, guarded
 
 from agegenderemo.web.guard import Limits
+from agegenderemo.web.guard.assembly import close_shortcuts
 
 pytestmark = pytest.mark.slow
 
@@ -106,3 +108,27 @@ def test_a_page_with_many_calls_leaves_places_to_its_neighbours(served: Served) 
         answers = [one.result().status_code for one in (*waiting, neighbour)]
         assert answers == [429] * 4  # all waited too long, for none ended
         LONG.ends.put("over")
+
+
+def test_an_address_with_ever_new_sessions_pushes_out_its_own(tmp_path: Path) -> None:
+    with guarded(tmp_path, Limits(address_sessions=2), proxies=("127.0.0.1",)) as one:
+        for address, session in ((ONE, "mine"), *((MANY, f"new-{n}") for n in range(4))):
+            body = {"data": [None], "fn_index": 0, "session_hash": session}
+            headers = {"x-forwarded-for": address}
+            api = f"{one.url}gradio_api/queue"
+            assert WEB.post(f"{api}/join", json=body, headers=headers).status_code == 200
+            WEB.get(f"{api}/data?session_hash={session}", headers=headers)
+        assert set(one.demo.state_holder.session_data) == {"mine", "new-2", "new-3"}
+
+
+def test_gradio_counts_no_calls(tmp_path: Path) -> None:
+    with guarded(tmp_path, Limits(address_rate=100)) as one:
+        close_shortcuts(one.demo)
+        api = f"{one.url}gradio_api/queue"
+        for number in range(3):
+            body = {"data": [None], "fn_index": 0, "session_hash": f"s{number}"}
+            assert WEB.post(f"{api}/join", json=body).status_code == 200
+            assert "process_completed" in WEB.get(f"{api}/data?session_hash=s{number}").text
+        queue_ = one.demo._queue
+        assert len(queue_.event_analytics) <= 1
+        assert queue_.cached_event_analytics_summary == {"functions": {}}

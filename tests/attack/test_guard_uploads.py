@@ -157,6 +157,89 @@ def test_chunks_of_one_byte_are_cut_off_and_honest_ones_are_not(served: Served) 
     assert WEB.post(f"{served.url}gradio_api/queue/join", content=parts).status_code == 400
 
 
+@pytest.mark.parametrize("split", [b"Transfer-Enc", b"Transfer-Encoding: chunked\r\n\r"])
+def test_nor_are_chunks_whose_header_comes_in_two_packets(served: Served, split: bytes) -> None:
+    head = b"POST /gradio_api/queue/join HTTP/1.1\r\nHost: localhost\r\n"
+    whole = head + b"Transfer-Encoding: chunked\r\n\r\n"
+    with connected(served) as connection:
+        connection.sendall(head + split)
+        time.sleep(0.1)
+        connection.sendall(whole[len(head + split) :])
+        time.sleep(0.1)
+        with pytest.raises(OSError, match=r"reset|pipe"):
+            _trickle(connection)
+
+
+def connected(served: Served, receive_bytes: int = 0) -> socket.socket:
+    address = urlsplit(served.url)
+    connection = socket.socket()
+    if receive_bytes:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+    connection.settimeout(5)
+    connection.connect((address.hostname, address.port))
+    return connection
+
+
+_HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [_HEAD + 2000 * b"a:\r\n" + b"\r\n",
+     _HEAD.replace(b"\r", b"") + 2000 * b"a:\n" + b"\n",
+     _HEAD + b"a: " + b"x" * 100_000 + b"\r\n\r\n",
+     _HEAD + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],
+)  # fmt: skip
+def test_dear_or_ambiguous_heads_are_refused(served: Served, request_: bytes) -> None:
+    for before in (b"", _HEAD + b"\r\n"):  # also behind another request
+        with connected(served) as connection:
+            connection.sendall(before + request_)
+            answers = b"".join(iter(lambda: connection.recv(65536), b""))
+            assert answers.count(b"HTTP/1.1 200") == bool(before)
+            assert answers.count(b"HTTP/1.1 400") == 1
+    with connected(served) as connection:
+        connection.sendall(_HEAD + 90 * b"a: bc\r\n" + b"\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_what_makes_no_sense_in_the_middle_of_an_answer_is_no_traceback(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    with connected(served) as connection:
+        start = b"GET /gradio_api/heartbeat/s HTTP/1.1\r\nHost: localhost\r\n"
+        connection.sendall(start + b"Transfer-Encoding: chunked\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 200")
+        connection.sendall(b"no chunk\r\n")
+        while connection.recv(1000):
+            pass
+    assert not caplog.records
+
+
+def test_who_does_not_read_is_cut_off(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = b"\0" * 12_000_000
+
+    def read_slowly(one: Served) -> int:
+        (path,) = upload(one.url, large).json()
+        with connected(one, 32_768) as connection:
+            start = f"GET /gradio_api/file={path} HTTP/1.1\r\nHost: localhost\r\n"
+            connection.sendall(start.encode() + b"Connection: close\r\n\r\n")
+            time.sleep(1.2)
+            try:
+                return sum(map(len, iter(lambda: connection.recv(1_000_000), b"")))
+            except ConnectionResetError:
+                return 0
+
+    assert read_slowly(served) >= len(large)  # a second is allowed
+    with monkeypatch.context() as patch:
+        patch.setattr(PatientProtocol, "stall_seconds", 0.5)
+        assert read_slowly(served) < len(large)
+    # However slowly it goes on, a file is not open long after it was deleted.
+    with guarded(tmp_path, Limits(keep_seconds=0.6, sweep_seconds=0.3, address_rate=100)) as one:
+        assert read_slowly(one) < len(large)
+
+
 def _trickle(connection: socket.socket) -> None:
     for _ in range(100):
         connection.sendall(b"1\r\na\r\n" * 1000)

@@ -17,7 +17,7 @@ import httpx
 import pytest
 from browser import running_app
 from gradio_client import Client, handle_file
-from pages import ASTRONAUT, SOLVAY, stored
+from pages import ASTRONAUT, SOLVAY, shown_file, stored
 from PIL import Image
 from real_server import CODE, Stranger, file, paths_in
 
@@ -60,10 +60,11 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stranger]:
 
 def test_the_page_shows_and_hands_out_what_it_made(stranger: Stranger) -> None:
     (path,) = stranger.upload([("me.jpg", ASTRONAUT.read_bytes())])
-    function = stranger.function("photo-input", "photo-annotated")
-    paths = paths_in(stranger.run(function, [file(path)]))
-    assert sorted(Path(one).name for one in paths) == ["me.csv", "me.jpg", "me.json"]
-    for one in paths:
+    function = stranger.function("photo-input", "photo-picture")
+    shown = stranger.run(function, [file(path)])
+    paths = paths_in(shown)
+    assert sorted(Path(one).name for one in paths) == ["me-faces.jpg", "me.csv", "me.json"]
+    for one in [*paths, shown_file(str(shown))]:
         answer = stranger.fetch(one)
         assert answer.status_code == 200
         assert len(answer.content) > 100
@@ -75,7 +76,7 @@ def test_the_examples_can_be_chosen(stranger: Stranger) -> None:
     assert len(paths_in(examples)) >= 2
     for path in paths_in(examples):
         assert stranger.fetch(path).status_code == 200
-        function = stranger.function("photo-input", "photo-annotated")
+        function = stranger.function("photo-input", "photo-picture")
         assert stranger.join(function["id"], [file(path)]).status_code == 200
 
 
@@ -193,11 +194,16 @@ def test_a_chosen_face_is_a_number_in_the_list(stranger: Stranger) -> None:
     functions = stranger.config["dependencies"]
     kinds = {one["id"]: one["type"] for one in stranger.config["components"]}
     (chooser,) = (f for f in functions if [kinds[n] for n in f["inputs"]] == ["state"])
-    for face in (0, -1, True, "0", None, 1e9, [0], {"a": 1}):
-        body = {"data": [None], "fn_index": chooser["id"], "session_hash": "chooser",
-                "event_data": {"face": face}}  # fmt: skip
+    faces = [{"face": one} for one in (0, -1, True, "0", None, 1e9, [0], {"a": 1})]
+    for number, data in enumerate((*faces, None, {}, {"fac": 0}, {"_data": 0}, 0, "face", [0])):
+        session = f"chooser-{number}"
+        body = {"data": [None], "fn_index": chooser["id"], "session_hash": session,
+                "event_data": data}  # fmt: skip
         answer = stranger.web.post(f"{stranger.api}queue/join", json=body)
-        assert answer.status_code in (200, 422)
+        assert answer.status_code == (200 if data is None or isinstance(data, dict) else 422)
+        if answer.status_code == 200:
+            told = stranger.web.get(f"{stranger.api}queue/data?session_hash={session}").text
+            assert "That face is gone" in told
 
 
 # ------------------------------------------------------------------ forged and mutated
@@ -345,7 +351,7 @@ def test_bad_ends_of_uploads_a_kill_and_a_restart_leave_nothing(tmp_path: Path) 
         own = len(app.files())  # the examples
         stranger = Stranger(app)
         (path,) = stranger.upload([("me.jpg", ASTRONAUT.read_bytes())])
-        stranger.run(stranger.function("photo-input", "photo-annotated"), [file(path)])
+        stranger.run(stranger.function("photo-input", "photo-picture"), [file(path)])
         open_ones = []
         for what, body, stays in bad_ends():
             length = len(body) + (1000 if what in ("cut off", "left open") else 0)
@@ -375,7 +381,7 @@ def test_bad_ends_of_uploads_a_kill_and_a_restart_leave_nothing(tmp_path: Path) 
         # What came after the start is gone when it is old, and at the end.
         stranger = Stranger(app)
         (path,) = stranger.upload([("me.jpg", ASTRONAUT.read_bytes())])
-        stranger.run(stranger.function("photo-input", "photo-annotated"), [file(path)])
+        stranger.run(stranger.function("photo-input", "photo-picture"), [file(path)])
         until(lambda: len(app.files()) == own)
         assert stranger.fetch(path).status_code == 404
         assert "Traceback" not in app.log()

@@ -3,10 +3,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { frameSize } from "../../agegenderemo/web/js/camera.js";
-import { boxAt, shownPart } from "../../agegenderemo/web/js/places.js";
+import { Line, untilNext } from "../../agegenderemo/web/js/line.js";
 import { csvOf } from "../../agegenderemo/web/js/record.js";
 import { Pasts } from "../../agegenderemo/web/js/ribbon.js";
-import { freePlace, onStage } from "../../agegenderemo/web/js/stage.js";
+import { Arrivals } from "../../agegenderemo/web/js/said.js";
+import { boxAt, freePlace, onStage } from "../../agegenderemo/web/js/stage.js";
 import {
   colorsOf,
   hints,
@@ -16,6 +17,7 @@ import {
   percent,
   rangeWords,
   settled,
+  spoken,
 } from "../../agegenderemo/web/js/words.js";
 
 const age = { name: "age", kind: "regression", unit: "years", title: "Age", alone: true, digits: 0 };
@@ -57,10 +59,10 @@ const numbers = { age: 27 };
 test("a face in words, one way everywhere", () => {
   assert.equal(leadWords(tasks, face, numbers), "27");
   assert.equal(labelWords(tasks, face, numbers), "27 · female · probably joy");
-  assert.equal(otherWords(tasks, face, numbers, true), "years · female 93 % · probably joy");
+  assert.equal(otherWords(tasks, face, numbers, true), "years · female 93\u00a0% · probably joy");
   assert.equal(rangeWords(tasks, face), "probably 23 to 34 years");
   assert.equal(hints(face), "More light would help.");
-  assert.equal(percent(0.005), "1 %");
+  assert.equal(percent(0.005), "1\u00a0%");
   const early = { ...face, settled: false };
   assert.equal(labelWords(tasks, early, numbers), "reading…");
   assert.equal(rangeWords(tasks, early), "");
@@ -95,17 +97,65 @@ test("a label takes the first place that covers no face and lies on the stage", 
   assert.equal(freePlace(places.slice(0, 2), faces, 100, 100), undefined);
 });
 
-test("a point on a shown picture means the smallest face that holds it", () => {
-  assert.deepEqual(shownPart(400, 400, 1000, 500), { x: 0, y: 100, width: 400, height: 200 });
-  assert.deepEqual(shownPart(400, 100, 100, 100), { x: 150, y: 0, width: 100, height: 100 });
-  const boxes = [[0, 0, 1, 1], [0.4, 0.4, 0.6, 0.6], [0.8, 0.8, 0.9, 0.9]];
-  assert.deepEqual([boxAt(boxes, 0.5, 0.5), boxAt(boxes, 0.1, 0.1)], [1, 0]);
-  assert.equal(boxAt(boxes.slice(1), 0.1, 0.1), -1);
+test("a point means the smallest face that holds it, or else the nearest within reach", () => {
+  const boxes = [[0, 0, 100, 100], [40, 40, 60, 60], [180, 80, 190, 90]];
+  assert.deepEqual([boxAt(boxes, 50, 50), boxAt(boxes, 10, 10)], [1, 0]);
+  assert.equal(boxAt(boxes, 170, 85), -1);
+  assert.deepEqual([boxAt(boxes, 170, 85, 16), boxAt(boxes, 104, 50, 16)], [2, 0]);
+});
+
+test("people are told of once they stay, not at every frame", () => {
+  const [one, two] = [{ track_id: 1 }, { track_id: 2 }];
+  const arrivals = new Arrivals();
+  const told = (faces, from, to) => {
+    const times = [];
+    for (let now = from; now < to; now += 100) if (arrivals.news(faces, now)) times.push(now);
+    return times;
+  };
+  assert.deepEqual(told([], 0, 3000), []);
+  assert.deepEqual(told([one], 3000, 9000), [4000]);
+  assert.deepEqual(told([one, two], 9000, 9500), []); // who passes is not told of
+  assert.deepEqual(told([one], 9500, 12000), []);
+  assert.deepEqual(told([two, one], 12000, 20000), [13000]);
+  assert.deepEqual(told([one, two], 20000, 22000), []);
+  assert.deepEqual(told([two], 22000, 24000), [23000]);
+  assert.deepEqual(told([], 24000, 26000), []);
+  assert.deepEqual(told([two], 26000, 28000), [27000]);
+});
+
+test("labels as a sentence", () => {
+  assert.equal(spoken(["27 · female"]), "1 face: 27, female.");
+  assert.equal(spoken(["1", "2", "3", "4 · x"]), "4 faces: 1; 2; 3; and 1 more.");
 });
 
 test("a slow line gets smaller frames, a quick one larger ones", () => {
   assert.deepEqual([frameSize(0, 900), frameSize(2, 900)], [1, 2]);
   assert.deepEqual([frameSize(1, 400), frameSize(1, 100), frameSize(0, 100)], [1, 0, 0]);
+});
+
+test("when the next frame is sent", () => {
+  assert.equal(untilNext([], 0, 1000), 0);
+  assert.equal(untilNext([980], 100, 1000), 30); // half a round trip after the first
+  assert.ok(untilNext([900], 100, 1000) <= 0);
+  assert.equal(untilNext([900, 950], 100, 1000), Infinity);
+  assert.equal(untilNext([0], 400, 1000), Infinity); // slow
+  assert.equal(untilNext([0], 0, 1000), Infinity); // not known yet
+});
+
+test("a second frame that the server is too busy for", async () => {
+  const line = new Line();
+  line.arrived();
+  await line.turn();
+  let answer;
+  const first = line.send(() => new Promise((done) => (answer = done)));
+  const [reply] = await line.send(async () => ({ error: "busy", busy: true }));
+  assert.equal(reply, null);
+  answer({ faces: [] });
+  assert.deepEqual((await first)[0], { faces: [] });
+  assert.ok(line.roundTrip > 0);
+  const [alone] = await line.send(async () => ({ error: "busy", busy: true }));
+  assert.equal(alone.error, "busy"); // the only one: said
+  assert.equal((await line.send(() => Promise.reject(new Error("gone"))))[0], undefined);
 });
 
 test("a recording as a table", () => {

@@ -1,12 +1,11 @@
 """ChaLearn LAP 2016, apparent age, and gender and smile (Faces of the World); APPA-REAL, their
 successor. Label files may lie anywhere under the root, pictures beside or below them."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from agegenderemo.data.readers.registry import register_reader
-from agegenderemo.data.readers.source import bucket, each_once, list_images, stem
+from agegenderemo.data.readers.source import bucket, by_key, each_once, list_images, stem, the_one
 from agegenderemo.data.readers.table import BROKEN_ROW, number, read_table
 from agegenderemo.data.readers.words import MISSING, label_of
 from agegenderemo.data.samples import DatasetIndex, ImageRef, Label, Sample, SkippedEntry, Split
@@ -15,6 +14,7 @@ from agegenderemo.tasks import AGE, GENDER, SMILE, TaskSpec
 from agegenderemo.types import Box
 
 _GUESSED = ("name", "mean", "deviation")
+_ALSO_CALLED = {"image": "name", "image_name": "name", "stdv": "deviation", "std": "deviation"}
 _FACES = ("image_name", "bbox_x", "bbox_y", "bbox_width", "bbox_height", "gender", "smile")
 _AVERAGES = ("file_name", "apparent_age_avg", "apparent_age_std", "real_age")
 
@@ -32,7 +32,7 @@ def read_age(root: Path) -> DatasetIndex:
     def parse(cells: _Cells) -> tuple[dict[str, Label], Box | None]:
         return {AGE.name: _age(cells["mean"], cells["deviation"])}, None
 
-    return _read(root, files, _GUESSED, (AGE,), parse, header=_GUESSED)
+    return _read(root, files, _GUESSED, (AGE,), parse, _GUESSED, _ALSO_CALLED)
 
 
 @register_reader("chalearn_smile", "ChaLearn LAP 2016, gender and smile", (GENDER, SMILE))
@@ -116,25 +116,26 @@ def _read(
     tasks: tuple[TaskSpec, ...],
     parse: _Parse,
     header: Sequence[str] = (),
+    also_called: Mapping[str, str] | None = None,
 ) -> DatasetIndex:
-    """The rows of those label files that are there; ``header`` stands in for one that is not."""
+    """The rows of those label files that are there; ``header`` stands in for one that is not, and
+    its names may be those that ``also_called`` maps to ours."""
     tables = [path for name in files for path in _tables(root, name)]
     if not tables:
         raise DatasetError(f"{root} has none of the label files {', '.join(files)}.")
-    by_stem: dict[str, list[ImageRef]] = defaultdict(list)
-    for ref in list_images(root):
-        by_stem[stem(ref.name)].append(ref)
+    by_stem = by_key(list_images(root), stem)
     samples: list[Sample] = []
     skipped: list[SkippedEntry] = []
     for path in tables:
         beside = path.parent.relative_to(root).as_posix()
-        for line, cells in read_table(path, columns, header)[1]:
+        for line, cells in read_table(path, columns, header, also_called)[1]:
             where = f"{path.name}, row {line}"
             try:
                 if cells is None:
                     raise ValueError(BROKEN_ROW)
                 split = files[path.name.lower()]
-                ref = _image(by_stem[stem(cells[columns[0]])], beside, split)
+                refs = by_stem.get(stem(cells[columns[0]]), ())
+                ref = _image(refs, beside, path.name.lower(), split)
                 labels, box = parse(cells)
                 samples.append(Sample(ref, split, labels, box=box))
             except ValueError as error:
@@ -149,15 +150,16 @@ def _tables(root: Path, name: str) -> Iterator[Path]:
     return (p for p in sorted(root.rglob("*")) if p.name.lower() == name and p.is_file())
 
 
-def _image(refs: Sequence[ImageRef], beside: str, split: Split) -> ImageRef:
-    """The one picture of a name: of several that in the folder of the label file, or in one that
-    is named as the split, and a face crop before the photo. Raises ValueError for none."""
-    found = list(refs)
-    here = [ref for ref in refs if beside != "." and ref.name.startswith(f"{beside}/")]
-    named = [ref for ref in refs if split in ref.name.lower().rpartition("/")[0]]
-    faces = [ref for ref in here or named or refs if "_face" in PurePosixPath(ref.name).name]
-    if len(found) > 1:
-        found = faces or here or named
-    if len(found) != 1:
-        raise ValueError("several images of this name" if refs else "no image")
-    return found[0]
+def _image(refs: Sequence[ImageRef], beside: str, label_file: str, split: Split) -> ImageRef:
+    """The one picture of a name: of several that below the folder of the label file, of these that
+    in a folder which is named as the split, and a face crop before the photo. Raises ValueError for
+    none."""
+    word = "val" if "val" in label_file else split  # the validation file may be our test split
+    narrower: tuple[Callable[[ImageRef], bool], ...] = (
+        lambda ref: beside != "." and ref.name.startswith(f"{beside}/"),
+        lambda ref: word in ref.name.lower().removeprefix(f"{beside.lower()}/").rpartition("/")[0],
+        lambda ref: "_face" in PurePosixPath(ref.name).name,
+    )
+    for fits in narrower:
+        refs = [ref for ref in refs if fits(ref)] or refs
+    return the_one(refs)

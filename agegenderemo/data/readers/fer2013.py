@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-from agegenderemo.data.readers.fer_pixels import pixel_file, pixel_rows
+from agegenderemo.data.readers.fer_pixels import NAMES, pixel_file, pixel_rows
 from agegenderemo.data.readers.folders import read_folders
 from agegenderemo.data.readers.registry import register_reader
+from agegenderemo.data.readers.source import list_images
 from agegenderemo.data.readers.words import one_hot
 from agegenderemo.data.samples import DatasetIndex, Sample, SkippedEntry, Split
+from agegenderemo.errors import DatasetError
 from agegenderemo.tasks import EMOTION7
 
 TASKS = (EMOTION7,)
@@ -23,6 +25,10 @@ def read(root: Path) -> DatasetIndex:
     """Every image of ``fer2013.csv``, or of the popular copy that is a folder a class."""
     path = pixel_file(root)
     if path is None:
+        if not any(list_images(root)):
+            raise DatasetError(
+                f"{root} holds neither {' nor '.join(NAMES)}, nor pictures; unpack what holds them."
+            )
         return read_folders(root, TASKS)
     samples: list[Sample] = []
     skipped: list[SkippedEntry] = []

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from agegenderemo.data.readers.source import find_all
 from agegenderemo.data.samples import ImageRef
 from agegenderemo.errors import DatasetError
 
@@ -23,10 +24,10 @@ class PixelRow(NamedTuple):
 
 
 def pixel_file(root: Path) -> Path | None:
-    """The csv of this layout, where there is one."""
+    """The csv of this layout, where there is one in the folder or a folder below it."""
     if root.is_file():
         return root if root.suffix == ".csv" else None
-    return next((root / name for name in NAMES if (root / name).is_file()), None)
+    return next(iter(find_all(root, *NAMES)), None)
 
 
 def pixel_rows(path: Path) -> Iterator[PixelRow]:

@@ -10,7 +10,15 @@ from pathlib import Path
 from agegenderemo.data.readers.fer_pixels import pixel_file, pixel_rows
 from agegenderemo.data.readers.ferplus_votes import FERPLUS_COLUMNS, VOTED, soft_label
 from agegenderemo.data.readers.registry import register_reader
-from agegenderemo.data.readers.source import find, image_root, list_images, stem
+from agegenderemo.data.readers.source import (
+    NO_IMAGE,
+    SEVERAL_IMAGES,
+    by_key,
+    find,
+    image_root,
+    list_images,
+    stem,
+)
 from agegenderemo.data.readers.table import BROKEN_ROW, read_table
 from agegenderemo.data.samples import DatasetIndex, ImageRef, Sample, SkippedEntry, Split
 from agegenderemo.errors import DatasetError
@@ -30,38 +38,38 @@ def read(root: Path) -> DatasetIndex:
     rows = list(read_table(find(root, "fer2013new.csv"), ("usage", "image name"))[1])
     images = image_root(root, "ferplus.zip", "archive.zip")
     pixels = pixel_file(root)
-    broken: set[ImageRef | None] = set()
+    broken: set[ImageRef] = set()
     if pixels is not None:
         drawn = list(pixel_rows(pixels))
-        refs: list[ImageRef | None] = [row.ref for row in drawn]
+        found = [[row.ref] for row in drawn]
         broken = {row.ref for row in drawn if not row.whole}
-        if len(refs) != len(rows):
+        if len(found) != len(rows):
             raise DatasetError(
-                f"{pixels.name} has {len(refs):,} rows and fer2013new.csv {len(rows):,}; "
+                f"{pixels.name} has {len(found):,} rows and fer2013new.csv {len(rows):,}; "
                 "they must be the same list."
             )
     else:
-        by_stem = {stem(ref.name): ref for ref in list_images(images)}
-        refs = [by_stem.get(stem((row or {}).get("image name", ""))) for _, row in rows]
+        by_stem = by_key(list_images(images), stem)
+        found = [by_stem.get(stem((row or {}).get("image name", "")), []) for _, row in rows]
 
     samples: list[Sample] = []
     skipped: list[SkippedEntry] = []
     seen: set[ImageRef] = set()
-    for (number, row), ref in zip(rows, refs, strict=True):
+    for (number, row), refs in zip(rows, found, strict=True):
         name = (row or {}).get("image name", "")
         if row is None:
             skipped.append(SkippedEntry(f"row {number}", BROKEN_ROW))
         elif not name:  # FER+ leaves the name blank where every vote is "no face"
             skipped.append(SkippedEntry(f"row {number}", "no image name"))
-        elif ref is None:
-            skipped.append(SkippedEntry(name, "no image"))
-        elif ref in seen:  # FER+ names four images twice
+        elif len(refs) != 1:
+            skipped.append(SkippedEntry(name, SEVERAL_IMAGES if refs else NO_IMAGE))
+        elif refs[0] in seen:  # FER+ names four images twice
             skipped.append(SkippedEntry(name, "image named twice"))
-        elif ref in broken:
+        elif refs[0] in broken:
             skipped.append(SkippedEntry(name, "broken pixel string"))
         else:
-            seen.add(ref)
-            sample = _sample(row, ref, name)
+            seen.add(refs[0])
+            sample = _sample(row, refs[0], name)
             if isinstance(sample, SkippedEntry):
                 skipped.append(sample)
             else:

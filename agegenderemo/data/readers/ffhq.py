@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from agegenderemo.data.readers.registry import register_reader
-from agegenderemo.data.readers.source import list_images, stem
+from agegenderemo.data.readers.source import NO_IMAGE, by_key, each_once, list_images, stem, the_one
 from agegenderemo.data.samples import (
     DatasetIndex,
     ImageRef,
@@ -34,8 +34,6 @@ FIRST_VALIDATION = 60_000
 _SMILE = 0.5
 """The score from which a face counts as smiling."""
 
-_NO_IMAGE = "no image"
-
 
 @register_reader("ffhq", "FFHQ-Features", TASKS, published_template="ffhq")
 def read(root: Path) -> DatasetIndex:
@@ -49,7 +47,7 @@ def read_parts(labels: Path, images: Path | None = None) -> DatasetIndex:
     Without ``images`` the labels alone are read, and each `ImageRef` names the file that an image
     would have. The report's final evaluation is over the samples of all splits.
     """
-    by_stem = None if images is None else {stem(ref.name): ref for ref in list_images(images)}
+    by_stem = None if images is None else by_key(list_images(images), stem)
     samples, skipped, repaired = [], [], []
     for name, text in _json_files(labels):
         key = stem(name)
@@ -62,19 +60,23 @@ def read_parts(labels: Path, images: Path | None = None) -> DatasetIndex:
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
             skipped.append(SkippedEntry(name, "missing or unreadable field"))
             continue
-        ref = ImageRef(labels, f"{key}.png") if by_stem is None else by_stem.get(key)
-        if ref is None:
-            skipped.append(SkippedEntry(name, _NO_IMAGE))
+        try:
+            ref = (
+                ImageRef(labels, f"{key}.png") if by_stem is None else the_one(by_stem.get(key, ()))
+            )
+        except ValueError as error:
+            skipped.append(SkippedEntry(name, str(error)))
             continue
         if len(faces) > 1:
             repaired.append(SkippedEntry(name, "several faces, the first counts"))
         samples.append(Sample(ref, _split(known, key), known))
-    return DatasetIndex(tuple(samples), TASKS, tuple(skipped), tuple(repaired))
+    samples, twice = each_once(samples)
+    return DatasetIndex(tuple(samples), TASKS, (*skipped, *twice), tuple(repaired))
 
 
 def missing_images(index: DatasetIndex) -> list[str]:
     """Names, such as ``00012``, of the labelled faces whose image is not there."""
-    return [stem(skip.name) for skip in index.skipped if skip.reason == _NO_IMAGE]
+    return [stem(skip.name) for skip in index.skipped if skip.reason == NO_IMAGE]
 
 
 def _split(labels: dict[str, Label], key: str) -> Split:

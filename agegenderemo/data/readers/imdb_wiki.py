@@ -15,18 +15,23 @@ import numpy as np
 from PIL import Image
 
 from agegenderemo.data.readers.archives import is_archive, list_members, read_member
+from agegenderemo.data.readers.matlab import read_struct
 from agegenderemo.data.readers.registry import register_reader
 from agegenderemo.data.readers.source import (
+    NO_IMAGE,
+    SEVERAL_IMAGES,
+    by_key,
     each_once,
     find_all,
     image_root,
     list_images,
     read_bytes,
     stem,
+    the_one,
 )
 from agegenderemo.data.readers.words import split_by_hash
 from agegenderemo.data.samples import DatasetIndex, Label, Sample, SkippedEntry
-from agegenderemo.errors import DatasetError, MissingExtraError
+from agegenderemo.errors import DatasetError
 from agegenderemo.tasks import AGE, GENDER
 from agegenderemo.types import Box
 
@@ -55,40 +60,42 @@ def read_imdb(root: Path) -> DatasetIndex:
 
 @register_reader("wiki", "WIKI", TASKS)
 def read_wiki(root: Path) -> DatasetIndex:
-    """WIKI: ``wiki.mat`` and its folders, or ``wiki_crop.tar`` that holds both."""
+    """WIKI: ``wiki.mat`` and its folders, or ``wiki_crop.tar`` or ``wiki.tar.gz`` of whole photos,
+    which hold both."""
     return _read(root, "wiki")
 
 
 def _read(root: Path, name: str) -> DatasetIndex:
     """Splits are by person: all pictures of one are in the same."""
-    archives = (f"{name}_crop{end}" for end in (".tar", ".tar.gz", ".zip"))
+    stems, ends = (f"{name}_crop", name), (".tar", ".tar.gz", ".zip")
+    archives = (f"{own}{end}" for own in stems for end in ends)
     images = image_root(root, *archives)
-    columns = _columns(_mat(root, images, name), name)
-    by_name = {_key(ref.name): ref for ref in list_images(images)}
+    by_name = by_key(list_images(images), _key)
+    columns = read_struct(_mat(root, images, name), name, _FIELDS)
     found: list[Sample] = []
     skipped: list[SkippedEntry] = []
     for dob, taken, path, gender, location, score, second in zip(*columns, strict=True):
+        file = _text(path)
         try:
-            key = _key(str(np.ravel(path)[0]))
-            if key not in by_name:
-                raise ValueError("no image")
+            key = _key(file)
+            ref = the_one(by_name.get(key, ()))
             labels = _labels(float(dob), float(taken), float(gender))
             _check_scores(float(score), float(second))
             x1, y1, x2, y2 = (float(value) for value in np.ravel(location))
             # The file name begins with the number of the person.
             split = split_by_hash(key.rpartition("/")[2].partition("_")[0])
-            found.append(Sample(by_name[key], split, labels, box=(x1, y1, x2, y2)))
+            found.append(Sample(ref, split, labels, box=(x1, y1, x2, y2)))
         except (ValueError, TypeError, IndexError) as error:
             known = str(error) if str(error) in _REASONS else "missing or unreadable field"
-            skipped.append(SkippedEntry(str(path), known))
+            skipped.append(SkippedEntry(file, known))
     samples, note = _framed(found)
     samples, twice = each_once(samples)
     return DatasetIndex(tuple(samples), TASKS, (*skipped, *twice), notes=(note,) if note else ())
 
 
 _REASONS = frozenset(
-    {"no image", "no face", "score below 1", "several faces", "no date of birth", "no year",
-     "age out of range"}
+    {NO_IMAGE, SEVERAL_IMAGES, "no face", "score below 1", "several faces", "no date of birth",
+     "no year", "age out of range"}
 )  # fmt: skip
 
 
@@ -157,23 +164,10 @@ def _mat(root: Path, images: Path, name: str) -> bytes:
     raise DatasetError(f"{name}.mat was not found in {root}; put it beside the pictures.")
 
 
-def _columns(data: bytes, name: str) -> list[Any]:
-    """The wanted fields of the struct, each a flat array; raises DatasetError for another file."""
-    try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise MissingExtraError(f"Reading {name}.mat", "train") from error
-    try:
-        struct = loadmat(io.BytesIO(data))[name][0, 0]
-        columns = [struct[field].ravel() for field in _FIELDS]
-    except Exception as error:  # scipy raises whatever the damage leads to
-        raise DatasetError(
-            f"{name}.mat is not the published file, a MATLAB struct {name!r} with the fields "
-            f"{', '.join(_FIELDS)}: {error}."
-        ) from error
-    if len(set(map(len, columns))) != 1:
-        raise DatasetError(f"The fields of {name}.mat are of different lengths.")
-    return columns
+def _text(cell: Any) -> str:
+    """What a cell of words holds; the empty word of one that holds nothing."""
+    values = np.ravel(cell)
+    return str(values[0]) if len(values) else ""
 
 
 def _key(name: str) -> str:

@@ -2,7 +2,8 @@
 
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha1
 from pathlib import Path, PurePosixPath
 
@@ -41,6 +42,25 @@ def list_images(root: Path) -> Iterator[ImageRef]:
                 "the place of the folder."
             )
     yield from (ImageRef(root, name) for name in images)
+
+
+NO_IMAGE = "no image"
+SEVERAL_IMAGES = "several images of this name"
+
+
+def by_key(refs: Iterable[ImageRef], key: Callable[[str], str]) -> dict[str, list[ImageRef]]:
+    """Pictures by what a label file may call them; `the_one` says which of a key it is."""
+    found: dict[str, list[ImageRef]] = defaultdict(list)
+    for ref in refs:
+        found[key(ref.name)].append(ref)
+    return dict(found)
+
+
+def the_one(refs: Sequence[ImageRef]) -> ImageRef:
+    """The only picture; raises ValueError, with the reason, for none and for several."""
+    if len(refs) != 1:
+        raise ValueError(SEVERAL_IMAGES if refs else NO_IMAGE)
+    return refs[0]
 
 
 def each_once(samples: Iterable[Sample]) -> tuple[list[Sample], list[SkippedEntry]]:

@@ -5,7 +5,8 @@ A row that cannot be read is told by its number; a file that cannot is one sente
 
 import codecs
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,22 +31,29 @@ class Row(NamedTuple):
 
 
 def read_table(
-    path: Path, columns: Sequence[str], header: Sequence[str] = ()
+    path: Path,
+    columns: Sequence[str],
+    header: Sequence[str] = (),
+    also_called: Mapping[str, str] | None = None,
 ) -> tuple[tuple[str, ...], Iterator[Row]]:
     """The names of the columns, and the rows after them.
 
-    ``columns`` must be there. A file whose first line lacks them has the ``header``, where one is
-    given, and begins with a row. Raises DatasetError for a file that is not such a table.
+    ``columns`` must be there, under these names or those that ``also_called`` maps to them. A file
+    whose first line lacks them, and is no header, has the ``header``, where one is given, and
+    begins with a row. Raises DatasetError for a file that is not such a table.
     """
     lines = read_text(path).splitlines()
     first = next((number for number, line in enumerate(lines) if line.strip()), None)
     if first is None:
         raise DatasetError(f"{path.name} is empty; it needs the columns {', '.join(columns)}.")
-    cut = max(_SEPARATORS, key=lambda one: (_found(lines[first], one, columns), -_order(one)))
+    words = {**dict.fromkeys(columns), **(also_called or {})}
+    cut = max(_SEPARATORS, key=lambda one: (_found(lines[first], one, words), -_order(one)))
     names = [name.lower() for name in _cells(lines[first], cut) or ()]
+    if any(name not in names for name in columns):
+        names = [words.get(name) or name for name in names]
     start = first + 1
     missing = [name for name in columns if name not in names]
-    if missing and header:
+    if missing and header and not _are_words(re.split(f"[{_SEPARATORS}]", lines[first])):
         cut = max(_SEPARATORS, key=lambda one: (lines[first].count(one), -_order(one)))
         names, start, missing = [name.lower() for name in header], first, []
     if missing or len(set(filter(None, names))) != len(list(filter(None, names))):
@@ -79,7 +87,19 @@ def _order(separator: str) -> int:
     return _SEPARATORS.index(separator)
 
 
-def _found(line: str, separator: str, columns: Sequence[str]) -> tuple[int, int]:
+def _are_words(cells: Iterable[str]) -> bool:
+    """Whether cells may be a header: every one holds something, and none a number."""
+    for cell in cells:
+        try:
+            number(cell)
+        except ValueError:
+            if cell.strip():
+                continue
+        return False
+    return True
+
+
+def _found(line: str, separator: str, columns: Iterable[str]) -> tuple[int, int]:
     names = [name.lower() for name in _cells(line, separator) or ()]
     return sum(name in names for name in columns), len(names)
 

@@ -7,6 +7,8 @@ from typing import Any
 from starlette.datastructures import Headers
 
 UNKNOWN = "unknown"
+ADDRESS = "agegenderemo.address"
+"""Key of a request's scope that says the same to what stands behind the guard."""
 
 
 class TrustedProxies:

@@ -18,16 +18,21 @@ from agegenderemo.web.guard.sweeper import Sweeper
 
 _log = logging.getLogger(__name__)
 
-_SESSIONS = 256  # of which gradio keeps what their states hold
+_SESSIONS = 512  # of which gradio keeps what their states hold, in about 100 kB each
+
+_NEVER = 2**62
 
 
 def close_shortcuts(demo: Any) -> None:
     """Nothing of a Blocks runs but through its queue, and it remembers few sessions. Also without
-    the guard, as in an app that others mount."""
+    the guard, as in an app that others mount. ``demo.queue()`` must have been called before."""
     for function in demo.fns.values():
         function.queue = True
     demo.api_open = False
     demo.state_session_capacity = _SESSIONS
+    # With each call gradio would make a table of the last 10,000, for a page that is closed here.
+    queue = demo._queue
+    queue.ANALYTICS_MAX_EVENTS, queue.ANAYLTICS_CACHE_FREQUENCY = 1, _NEVER
 
 
 def mount(
@@ -56,12 +61,14 @@ def guarded(
     host: str,
     allowed_hosts: Iterable[str] = (),
     trusted_proxies: Iterable[str] = (),
+    tool: ASGIApp | None = None,
 ) -> ASGIApp:
     """The page behind its guard, as an ASGI app.
 
     ``page`` are keyword arguments of ``gradio.mount_gradio_app`` (theme, head, favicon_path, …);
-    ``host`` is what the server will be bound to. ``GRADIO_TEMP_DIR`` must have been the store's
-    folder when ``demo`` was built. Raises ValueError for a proxy that is no address.
+    ``host`` is what the server will be bound to; ``tool`` answers assistants, if they are to be.
+    ``GRADIO_TEMP_DIR`` must have been the store's folder when ``demo`` was built. Raises
+    ValueError for a proxy that is no address.
     """
     import fastapi
     import gradio as gr
@@ -73,7 +80,7 @@ def guarded(
     demo.is_running = demo.has_launched = True
     rules = HostRules.of_server(host, allowed_hosts, os.environ)
     return Guard(
-        web, demo, store, rules, TrustedProxies.of_environment(os.environ, trusted_proxies)
+        web, demo, store, rules, TrustedProxies.of_environment(os.environ, trusted_proxies), tool
     )
 
 

@@ -12,6 +12,7 @@ from agegenderemo.web.guard.refusal import Refusal
 from agegenderemo.web.guard.shares import Shares
 
 _UNREADABLE = "The body is not JSON that can be read."
+_MAX_DIGITS = 20
 
 
 class Gone(Exception):
@@ -31,13 +32,20 @@ async def next_message(receive: Receive, seconds: float) -> Message:
 
 
 async def read_json(
-    scope: Scope, receive: Receive, limits: Limits, shares: Shares, address: str
+    scope: Scope,
+    receive: Receive,
+    limits: Limits,
+    shares: Shares,
+    address: str,
+    most: int | None = None,
 ) -> Any:
-    """The JSON of a body. ``shares`` counts the bytes that are held while it comes.
+    """The JSON of a body of at most ``most`` bytes, by default as the limits say. ``shares`` counts
+    the bytes that are held while it comes.
 
     Raises Refusal for one that is too long, too slow, too deep, or no JSON.
     """
-    check_stated_length(scope, limits.body_bytes)
+    most = limits.body_bytes if most is None else most
+    check_stated_length(scope, most)
     held = 0
     body = bytearray()
     end = asyncio.get_running_loop().time() + limits.body_seconds
@@ -47,8 +55,8 @@ async def read_json(
             left = end - asyncio.get_running_loop().time()
             message = await next_message(receive, max(0.0, min(limits.idle_seconds, left)))
             part = message.get("body", b"")
-            if len(body) + len(part) > limits.body_bytes:
-                raise _too_long(limits.body_bytes)
+            if len(body) + len(part) > most:
+                raise _too_long(most)
             shares.take(address, len(part))
             held += len(part)
             body += part
@@ -67,15 +75,27 @@ def check_stated_length(scope: Scope, most: int) -> None:
 
 def parse(body: bytes, limits: Limits) -> Any:
     """JSON within the limits; raises Refusal."""
-    # Half a second would go into a million brackets, which no honest call has.
-    if body.count(b"[") + body.count(b"{") > limits.json_nests:
+    # A quarter of a second would go into a million brackets or numbers, which no honest call has.
+    nests = body.count(b"[") + body.count(b"{")
+    if nests > limits.json_nests or body.count(b",") > limits.json_items:
         raise Refusal(400, _UNREADABLE)
     try:
-        value = json.loads(body)
+        value = json.loads(body, parse_int=_whole, parse_constant=_no_number)
     except (ValueError, RecursionError):
         raise Refusal(400, _UNREADABLE) from None
     check_depth(value, limits.json_depth)
     return value
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MAX_DIGITS:  # the time goes with their square
+        raise ValueError
+    return int(digits)
+
+
+def _no_number(name: str) -> None:
+    """NaN and Infinity, which JSON does not know."""
+    raise ValueError(name)
 
 
 def check_depth(value: Any, depth: int) -> None:
@@ -94,9 +114,9 @@ def _children(value: Any) -> list[Any]:
 
 
 def _too_long(most: int) -> Refusal:
-    if most < 10**7:
+    if most < 10**6:
         return Refusal(413, f"A request may have at most {most // 1000} kB.")
-    return Refusal(413, f"An upload may have at most {most // 2**20} MB.")
+    return Refusal(413, f"A request may have at most {most // 10**6} MB.")
 
 
 def replayed(scope: Scope, receive: Receive, value: Any) -> tuple[Scope, Receive]:

@@ -140,8 +140,10 @@ def _optional_whole(value: Any) -> int | None:
 
 
 def _event_data(value: Any) -> Any:
-    """What the page's own scripts send with an event: small, or refused."""
+    """What the page's own scripts send with an event: a small object, or refused."""
+    if value is not None and not isinstance(value, dict):
+        raise Refusal(422, "An event carries a JSON object.")
     check_depth(value, _EVENT_DATA_DEPTH)
-    if len(str(value)) > MAX_TEXT or (isinstance(value, dict) and len(value) > _EVENT_DATA_ITEMS):
+    if len(str(value)) > MAX_TEXT or (value and len(value) > _EVENT_DATA_ITEMS):
         raise Refusal(422, "An event carries too much.")
     return value

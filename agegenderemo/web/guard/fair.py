@@ -27,9 +27,12 @@ class _Job(Generic[T]):
 
 class FairPool(Generic[T]):
     """Runs work on ``threads`` threads of its own. Addresses take turns, and within one its
-    sessions; a session, from wherever, has one piece of work waiting or under way, an address at
-    most ``each`` waiting, all together ``total``. What waits longer than ``seconds`` is answered
-    Busy.
+    sessions; an address has at most ``each`` pieces of work waiting and half of what is left, all
+    together ``total``. What waits longer than ``seconds`` is answered Busy.
+
+    A session's work, from wherever it comes, is done in its order: one piece is under way, and the
+    next may wait for it where nobody else waits. That hides the time on the line from a quick
+    client, and takes nothing from others.
 
     Where several addresses are active, none of them holds every thread: a free one is there for
     the next.
@@ -39,7 +42,8 @@ class FairPool(Generic[T]):
         self._threads, self._each, self._total, self._seconds = threads, each, total, seconds
         self._ready = threading.Condition()
         self._waiting: OrderedDict[str, OrderedDict[str, _Job[T]]] = OrderedDict()
-        self._sessions: set[str] = set()
+        self._queued: set[str] = set()  # sessions
+        self._busy: set[str] = set()
         self._running: Counter[str] = Counter()
         self._seen: OrderedDict[str, float] = OrderedDict()
         self._stopped = False
@@ -67,14 +71,16 @@ class FairPool(Generic[T]):
 
     def _put(self, address: str, session: str, work: Callable[[], T]) -> _Job[T]:
         with self._ready:
-            if session in self._sessions:
+            if session in self._queued or (session in self._busy and self._waiting):
                 raise Busy("The last frame is still being read.")
             mine = len(self._waiting.get(address, ()))
-            if self._stopped or mine >= self._each or self._count() >= self._total:
+            left = self._total - self._count()
+            # Nor may a few addresses fill the line: see `Shares`.
+            if self._stopped or mine >= self._each or left < 1 or (mine and mine >= left / 2):
                 raise Busy("The server is busy with other viewers.")
             now = time.monotonic()
             job = _Job(work, now + self._seconds)
-            self._sessions.add(session)
+            self._queued.add(session)
             self._waiting.setdefault(address, OrderedDict())[session] = job
             self._remember(address, now)
             self._ready.notify()
@@ -88,7 +94,7 @@ class FairPool(Generic[T]):
                 del jobs[session]
                 if not jobs:
                     del self._waiting[address]
-                self._sessions.discard(session)
+                self._queued.discard(session)
 
     def _count(self) -> int:
         return sum(map(len, self._waiting.values()))
@@ -100,11 +106,13 @@ class FairPool(Generic[T]):
             self._seen.popitem(last=False)
 
     def _next(self) -> tuple[str, str, _Job[T]] | None:
-        """The turn of an address that may have one more thread, and there of its first session."""
+        """The turn of an address that may have one more thread, and there of its first session of
+        which nothing is under way."""
         most = self._threads if len(self._seen) < 2 else max(1, self._threads - 1)
         for address, jobs in self._waiting.items():
-            if self._running[address] < most:
-                session, job = jobs.popitem(last=False)
+            session = next((one for one in jobs if one not in self._busy), None)
+            if session is not None and self._running[address] < most:
+                job = jobs.pop(session)
                 if jobs:
                     self._waiting.move_to_end(address)
                 else:
@@ -123,6 +131,8 @@ class FairPool(Generic[T]):
                     self._forget_old()
                 address, session, job = turn
                 self._running[address] += 1
+                self._queued.discard(session)
+                self._busy.add(session)
             try:
                 _carry_out(job)
             finally:
@@ -130,7 +140,7 @@ class FairPool(Generic[T]):
                     self._running[address] -= 1
                     if not self._running[address]:
                         del self._running[address]
-                    self._sessions.discard(session)
+                    self._busy.discard(session)
                     self._ready.notify()
 
     def _forget_old(self) -> None:

@@ -23,7 +23,8 @@ _PERMISSIONS = "camera=(self), microphone=(), geolocation=(), display-capture=()
 _PASSED = frozenset(
     (b"host", b"connection", b"content-type", b"content-length", b"transfer-encoding", b"accept",
      b"accept-encoding", b"accept-language", b"user-agent", b"origin", b"referer", b"range",
-     b"if-none-match", b"if-modified-since", b"x-forwarded-proto", b"x-forwarded-host")
+     b"if-none-match", b"if-modified-since", b"x-forwarded-proto", b"x-forwarded-host",
+     b"mcp-protocol-version", b"mcp-method", b"mcp-name")
 )  # fmt: skip
 """What gradio sees of a request. It builds the page's own address from several others, by which a
 stranger could put his into a page that some cache keeps."""

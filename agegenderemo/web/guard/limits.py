@@ -14,9 +14,13 @@ class Limits:
 
     body_bytes: int = 1_000_000
     """Of any request but an upload."""
+    tool_bytes: int = 16_000_000
+    """Of an assistant's call of the tool, which carries a picture."""
     json_depth: int = 16
     json_nests: int = 5000
     """Lists and objects of a body together."""
+    json_items: int = 20_000
+    """Commas of a body: 500 files of a call have about eight each."""
     address_body_bytes: int = 32 * MB
     """Of bodies that one address is sending at this moment, uploads apart."""
     all_body_bytes: int = 96 * MB
@@ -55,6 +59,8 @@ class Limits:
     """Calls of one page, or of one client, that wait for gradio's queue."""
     address_events: int = 64
     """And of all of an address: people of one network must not shut each other out."""
+    address_sessions: int = 64
+    """Pages of an address whose last photo is remembered; gradio keeps those of 512 in all."""
     call_seconds: float = 45.0
     """A call that waits longer for that is refused; proxies often end a request after 60."""
 

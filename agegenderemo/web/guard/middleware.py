@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from agegenderemo.web.guard.address import TrustedProxies, client_address
+from agegenderemo.web.guard.address import ADDRESS, TrustedProxies, client_address
 from agegenderemo.web.guard.bodies import Gone, read_json, replayed
 from agegenderemo.web.guard.events import Events, session_name
 from agegenderemo.web.guard.fair import Busy, FairPool
@@ -29,6 +29,7 @@ from agegenderemo.web.guard.progress import Progress
 from agegenderemo.web.guard.refusal import Refusal, not_found
 from agegenderemo.web.guard.routes import Kind, Route, find_route
 from agegenderemo.web.guard.served import send_file
+from agegenderemo.web.guard.sessions import Sessions
 from agegenderemo.web.guard.shares import Shares
 from agegenderemo.web.guard.store import Store
 from agegenderemo.web.guard.uploads import Uploads
@@ -58,6 +59,7 @@ class Guard:
 
     Knows every open route, checks what goes in, counts what each address holds, and answers
     uploads, files and live frames itself. ``demo`` must be whole before the first request.
+    ``tool`` answers assistants, see `agegenderemo.web.mcp_tool`.
     """
 
     def __init__(
@@ -67,8 +69,9 @@ class Guard:
         store: Store,
         rules: HostRules | None = None,
         proxies: TrustedProxies | None = None,
+        tool: ASGIApp | None = None,
     ) -> None:
-        self._app, self._demo, self._store = app, demo, store
+        self._app, self._demo, self._store, self._tool = app, demo, store, tool
         self._rules, self.proxies = rules or HostRules(), proxies or TrustedProxies()
         limits = self._limits = store.limits
         self._headers = security_headers(self._rules)
@@ -81,6 +84,7 @@ class Guard:
         self._places = QueuePlaces(
             demo, workers, limits.session_events, limits.address_events, limits.call_seconds
         )
+        self._sessions = Sessions(demo, limits.address_sessions)
         self._live = live_functions_of(demo)
         self._frames = _frame_pool(limits)
         self._progress = Progress()
@@ -97,6 +101,7 @@ class Guard:
             "upload": self._upload,
             "progress": self._upload_progress,
             "file": self._file,
+            "tool": self._tool_call,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -200,6 +205,8 @@ class Guard:
                 await self._app(scope, receive, send)
             finally:
                 turn.event = _event_id(bytes(answer))
+                # A call without a session is one of its own.
+                self._sessions.seen(request.address, session or turn.event or "")
 
     async def _small(self, request: _Request) -> None:
         checked = self._events.small(await self._json(request))
@@ -238,9 +245,19 @@ class Guard:
         (path,) = request.parts
         await send_file(self._store, path, request.scope, request.receive, request.send)
 
-    async def _json(self, request: _Request) -> Any:
+    async def _tool_call(self, request: _Request) -> None:
+        """A message of the Model Context Protocol, where that is offered."""
+        if self._tool is None:
+            raise not_found()
+        if request.scope["method"] != "POST":  # there is no session to listen to, or to end
+            raise Refusal(405, "Here messages are posted.")
+        body = await self._json(request, self._limits.tool_bytes)
+        scope, receive = replayed(request.scope, request.receive, body)
+        await self._tool({**scope, ADDRESS: request.address}, receive, request.send)
+
+    async def _json(self, request: _Request, most: int | None = None) -> Any:
         return await read_json(
-            request.scope, request.receive, self._limits, self._bodies, request.address
+            request.scope, request.receive, self._limits, self._bodies, request.address, most
         )
 
 

@@ -19,6 +19,7 @@ COSTS: dict[Kind, float] = {
     "upload": 0.005,
     "progress": 0.002,
     "file": 0.005,
+    "tool": 0.010,
 }
 """Seconds that a request keeps the loop and the interpreter busy, measured on two cores."""
 

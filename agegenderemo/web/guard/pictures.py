@@ -24,6 +24,7 @@ BOUNDS = Bounds(
     pixels=50_000_000,
     # Their decoders keep several copies, or take seconds for a megapixel.
     format_pixels={"WEBP": 36_000_000, "AVIF": 36_000_000, "JPEG2000": 16_000_000},
+    python_pixels=2_100_000,  # 1920×1080
     read_pixels=30_000_000,
     deep_pixels=10_000_000,
     scans=64,

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal[
-    "page", "asset", "open", "stream", "join", "call", "small", "live", "upload", "progress", "file"
-]
+    "page", "asset", "open", "stream", "join", "call", "small", "live", "upload", "progress",
+    "file", "tool",
+]  # fmt: skip
 """How the guard treats a route: "open" stays open as long as a page does."""
 
 TOKEN = r"[A-Za-z0-9-]{1,64}"
@@ -72,6 +73,7 @@ OPEN = (
     Route(_POST, "/gradio_api/upload", "upload"),
     Route(_GET, "/gradio_api/upload_progress", "progress"),
     Route(_LOOK, "/gradio_api/file={path_or_url:path}", "file"),
+    Route(("POST", "GET", "DELETE"), "/mcp", "tool"),
 )
 
 CLOSED = (

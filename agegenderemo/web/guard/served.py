@@ -1,7 +1,9 @@
 """Files of the store, as they go out."""
 
+import asyncio
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import BinaryIO
@@ -11,6 +13,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from agegenderemo.web.guard.bodies import Gone
 from agegenderemo.web.guard.refusal import Refusal
 from agegenderemo.web.guard.store import Store, StoreError
 
@@ -32,12 +35,15 @@ _RANGE = re.compile(r"bytes=([0-9]{0,15})-([0-9]{0,15})")
 
 
 async def send_file(store: Store, path: str, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer with a file of the store; raises Refusal when it is none."""
+    """Answer with a file of the store; raises Refusal when it is none, and Gone where it is read so
+    slowly that it would stay on the disk, for it is open, long after it was deleted."""
     try:
         file = store.open(path)
     except StoreError as error:
         raise Refusal(404, str(error)) from None
-    size = os.fstat(file.fileno()).st_size
+    found = os.fstat(file.fileno())
+    size, age = found.st_size, time.time() - found.st_mtime
+    seconds = max(store.limits.keep_seconds - age, store.limits.sweep_seconds)
     headers, status, left = _headers(path, size), 200, size
     asked = Headers(scope=scope).get("range", "") if scope["method"] == "GET" else ""
     if part := _part(asked, size):  # a player that seeks in a film
@@ -51,7 +57,10 @@ async def send_file(store: Store, path: str, scope: Scope, receive: Receive, sen
         return
     try:
         body = StreamingResponse(_chunks(file, left), status, headers)
-        await body(scope, receive, send)
+        async with asyncio.timeout(seconds):
+            await body(scope, receive, send)
+    except TimeoutError:
+        raise Gone from None
     finally:
         file.close()
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import re
 import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -16,29 +18,78 @@ from agegenderemo.web.guard.address import TrustedProxies, connection_address
 
 _HEAD_SECONDS = 10.0
 _KEEP_ALIVE_SECONDS = 5
+_STALL_SECONDS = 60.0
+"""Within which a client must read what waits for it: about 240 kB, and on Linux any byte."""
 _MAX_HEAD_BYTES = 32 * 1024
+_MAX_HEAD_LINES = 128
+_HEAD_END = re.compile(rb"\n\r?\n")
 _MAX_CONNECTIONS = 2048
 _ADDRESS_CONNECTIONS = 320
 """Some more than an address may have requests open, so that those are told why."""
-_FREE_LINES, _LINE_BYTES = 2000, 256
-"""Ends of lines of a connection that sends chunks: so many, and one more for so many bytes."""
+_FREE_PIECES, _PIECE_BYTES = 2000, 256
+"""Pieces of a body: so many, and one more for so many bytes."""
 _SHUTDOWN_SECONDS = 3
 
 
+class _Connection(h11.Connection):
+    """Refuses what h11 would take, at a cost for the one event loop or at odds with a proxy.
+
+    Heads that come at once may be of any length there, and their lines are dear: 7,500 of them
+    take 60 ms. So are bodies in pieces of a byte, whether those are chunks or packets.
+    """
+
+    _pieces = _bytes = 0
+
+    def next_event(self) -> Any:
+        if self.their_state is h11.IDLE:
+            _check_head(self.trailing_data[0])
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._pieces = self._bytes = 0
+            _check_framing(event)
+        elif isinstance(event, h11.Data):
+            self._pieces += 1
+            self._bytes += len(event.data)
+            if self._pieces > _FREE_PIECES + self._bytes // _PIECE_BYTES:
+                raise h11.RemoteProtocolError("too many small pieces")
+        return event
+
+
+def _check_head(data: bytes) -> None:
+    end = _HEAD_END.search(data)
+    length = end.start() if end else len(data)
+    if length > _MAX_HEAD_BYTES or data.count(b"\n", 0, length) > _MAX_HEAD_LINES:
+        raise h11.RemoteProtocolError("too large a head", error_status_hint=431)
+
+
+def _check_framing(request: h11.Request) -> None:
+    """A proxy that believes the length, where h11 believes the chunks, would pass on as a part of
+    the body what is the next request here."""
+    names = {name for name, _ in request.headers}
+    if {b"content-length", b"transfer-encoding"} <= names:
+        raise h11.RemoteProtocolError("two lengths")
+
+
 class PatientProtocol(H11Protocol):
-    """HTTP/1.1 that closes a connection whose request head does not come, or not wholly.
+    """HTTP/1.1 that closes a connection whose request head does not come, or not wholly, or whose
+    client does not read.
 
     uvicorn itself waits for ever there. The body has its own limits: `bodies.next_message`.
     """
 
     head_seconds = _HEAD_SECONDS
+    stall_seconds = _STALL_SECONDS
     proxies = TrustedProxies()
     opened: ClassVar[Counter[str]] = Counter()
     """Open connections by address; a server has its own."""
 
     _head_timer: asyncio.TimerHandle | None = None
+    _stall_timer: asyncio.TimerHandle | None = None
     _address: str | None = None
-    _bytes = _lines = 0
+
+    def __init__(self, config: uvicorn.Config, *args: Any, **options: Any) -> None:
+        super().__init__(config, *args, **options)
+        self.conn = _Connection(h11.SERVER, _MAX_HEAD_BYTES)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -46,29 +97,50 @@ class PatientProtocol(H11Protocol):
         self._address = connection_address(str(peer[0]) if peer else "", self.proxies)
         if self._address is not None:
             self.opened[self._address] += 1
-            if self.opened[self._address] > _ADDRESS_CONNECTIONS:
+            left = (_MAX_CONNECTIONS - len(self.connections)) // 2
+            if self.opened[self._address] > max(1, min(_ADDRESS_CONNECTIONS, left)):
                 transport.abort()
                 return
+        self._bound_silence(transport)
         self._watch_head()
 
     def data_received(self, data: bytes) -> None:
-        # A body of chunks of one byte each would keep the loop busy for seconds a megabyte.
-        if b"transfer-encoding" in data.lower() or self._lines:
-            self._bytes += len(data)
-            self._lines += 1 + data.count(b"\r\n")
-            if self._lines > _FREE_LINES + self._bytes // _LINE_BYTES:
-                self.transport.abort()
-                return
-        super().data_received(data)
+        try:
+            super().data_received(data)
+        except h11.LocalProtocolError:  # its answer is under way: there is no other one to give
+            self.transport.abort()
         self._watch_head()
+
+    def send_400_response(self, msg: str) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            # What is under way is answered no more; the guard sees that its client is gone.
+            self.transport.abort()
+        else:
+            super().send_400_response(msg)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stall_timer = self.loop.call_later(self.stall_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._stop_stalled()
+        super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_watching()
+        self._stop_stalled()
         if self._address is not None:
             self.opened[self._address] -= 1
             if not self.opened[self._address]:
                 del self.opened[self._address]
         super().connection_lost(exc)
+
+    def _bound_silence(self, transport: asyncio.Transport) -> None:
+        """The same for what the system holds already, also after the connection was closed."""
+        own = transport.get_extra_info("socket")
+        if own is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+            milliseconds = int(1000 * self.stall_seconds)
+            own.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
     def _watch_head(self) -> None:
         """A timer runs as long as no request is under way; more bytes do not wind it back."""
@@ -86,6 +158,11 @@ class PatientProtocol(H11Protocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _stop_stalled(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
 
 
 class _Announced(uvicorn.Server):
@@ -117,13 +194,12 @@ def server(
             port=port,
             http=Protocol,
             ws="none",
-            log_level="warning",
+            log_level="error",  # a stranger could fill the disk with warnings of bad requests
             access_log=False,
             proxy_headers=False,
             server_header=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
-            h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
             limit_concurrency=_MAX_CONNECTIONS,
         )
     )

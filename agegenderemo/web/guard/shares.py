@@ -9,7 +9,9 @@ from agegenderemo.web.guard.refusal import Refusal
 class Shares:
     """Units (requests, bytes, places) that are taken and given back.
 
-    ``each`` bounds one address, ``total`` all of them. Safe between threads.
+    ``each`` bounds one address, ``total`` all of them. Who holds something already may not come to
+    hold more than half of what is left, so that a few addresses cannot take it all. Safe between
+    threads.
     """
 
     def __init__(self, each: int, total: int, what: str) -> None:
@@ -25,7 +27,8 @@ class Shares:
             if self._held[address] + units > self._each:
                 self._drop_empty(address)
                 raise Refusal(429, f"Too many {self._what} from one address at once; wait a bit.")
-            if self._all + units > self._total:
+            held, left = self._held[address], self._total - self._all
+            if units > left or (held and held + units > left / 2):
                 self._drop_empty(address)
                 raise Refusal(503, "The server is busy with other people; try again in a minute.")
             self._held[address] += units

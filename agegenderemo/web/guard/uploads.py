@@ -1,6 +1,7 @@
 """Uploads: streamed into the store, bounded in every way, and gone at once when they end badly."""
 
 import asyncio
+import logging
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -18,6 +19,9 @@ from agegenderemo.web.guard.progress import Progress
 from agegenderemo.web.guard.refusal import Refusal
 from agegenderemo.web.guard.shares import Shares
 from agegenderemo.web.guard.store import NO_ROOM, Store
+
+# It warns of every form that it cannot read, with which a stranger could fill the log.
+logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 _MAX_HEADER_BYTES = 8192
 _FULL = "The server's disk is full; try again later."

@@ -7,9 +7,8 @@ const SIZES = [
   { width: 320, quality: 0.6 },
 ];
 const SLOW = 700; // ms of a round trip, on average, after which smaller frames are sent
-const QUICK = 250; // and below which larger ones are
+export const QUICK = 250; // and below which larger ones are, two at a time
 const CHOSEN = "agegenderemo-camera"; // where the browser remembers which camera was chosen
-export const FRAME_TIME = 34; // ms between two pictures of the camera
 
 const TROUBLES = {
   NotAllowedError:

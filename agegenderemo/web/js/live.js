@@ -2,7 +2,6 @@
 // joined with the modules that it imports.
 import { fillCard, fillPicture, newCard } from "./bars.js";
 import {
-  FRAME_TIME,
   NO_CAMERA_HERE,
   cameraTrouble,
   chosenCamera,
@@ -16,18 +15,20 @@ import {
   rememberCamera,
   watchVideo,
 } from "./camera.js";
+import { Line, sleep } from "./line.js";
 import { Recording } from "./record.js";
 import { Pasts, RIBBON_SECONDS } from "./ribbon.js";
+import { Arrivals, say } from "./said.js";
 import { saveFiles, saveJson, savePicture } from "./save.js";
-import { drawFaces, onStage } from "./stage.js";
-import { categorical, settled } from "./words.js";
+import { boxAt, drawFaces, onStage } from "./stage.js";
+import { categorical, colorsOf, labelWords, leadWords, settled, spoken } from "./words.js";
 
-const REPLY_TIMEOUT = 10000; // ms
 const RETRY_DELAY = 1000; // ms between attempts while the server is gone
 const MAX_CARDS = 8;
 const BEHIND = 1000; // ms of a round trip from which it is said
 const SIZED_EVERY = 3; // replies between two looks at the size of what is sent
 const NO_FACE_AFTER = 5; // empty replies in a row before saying so
+const REACH = 12; // CSS pixels beside a face that a click may be
 
 const find = (id) => element.querySelector("#" + id);
 const root = find("live");
@@ -47,11 +48,10 @@ const savers = [find("live-save-picture"), find("live-save-json")];
 const list = find("live-faces");
 const template = find("live-card");
 const emptyHint = list.querySelector(".live-empty");
-const network = JSON.parse(decodeURIComponent(root.dataset.tasks)); // {tasks, plain}
-const { tasks } = network;
+const { tasks, plain } = JSON.parse(decodeURIComponent(root.dataset.tasks));
 const pasts = new Pasts(categorical(tasks)[0]);
-let frame = newFrameCanvas(); // the picture that was sent last
-let nextFrame = newFrameCanvas(); // the one that is sent next
+let frame = newFrameCanvas(); // the picture whose answer is shown
+const spare = []; // canvases for those that are sent next
 
 let viewer = ""; // our name, a new one for every start
 let stream = null;
@@ -62,15 +62,14 @@ let frozen = false;
 let last = null; // the reply that is shown
 let frames = 0;
 let emptyReplies = 0;
-let interval = 0; // ms, running means
-let roundTrip = 0;
+let interval = 0; // ms between two replies, the running mean
+let line = new Line();
 let lastReply = 0;
 let size = 0; // of the frames that are sent, see frameSize
 let resting = false; // stopped for nobody sees the page
 let facing = null; // where the camera looks, if it says so
 let recording = null;
-
-const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+let arrivals = new Arrivals();
 
 function setState(state, text) {
   root.dataset.state = state;
@@ -133,11 +132,13 @@ function stop() {
   video.srcObject = null;
   if (stream) leave();
   stream = null;
-  interval = roundTrip = lastReply = emptyReplies = size = 0;
+  interval = lastReply = emptyReplies = size = 0;
+  line = new Line();
   toggle.textContent = "Start camera";
   status.textContent = "";
   freeze(false);
   pasts.clear();
+  arrivals = new Arrivals();
   setState("idle", "The camera is off.");
   showFaces([]);
   overlay.width = 0; // clears it
@@ -170,76 +171,58 @@ function fail(sentence) {
 
 // ---------------------------------------------------------------- frames
 
-let fresh = false; // whether the video shows a picture that was not sent yet
-let wake = null;
-let sent = 0; // when the picture under way was sent; 0 when none is
-let ready = ""; // the picture in nextFrame as a JPEG, or nothing
-
-async function newFrame() {
-  if (!fresh) await new Promise((done) => (wake = done));
-}
-
-async function send() {
-  const data = ready || grab(video, nextFrame, size);
-  ready = "";
-  fresh = false;
-  [frame, nextFrame] = [nextFrame, frame];
-  sent = performance.now();
-  const reply = await Promise.race([
-    Promise.resolve(server.read_frame({ viewer, frame: data })).catch(() => undefined),
-    sleep(REPLY_TIMEOUT),
-  ]);
-  const spent = performance.now() - sent;
-  sent = 0;
-  return [reply, spent];
-}
-
-// One frame is under way at a time, so a slow server lowers the rate and nothing piles up.
 async function readFrames(mine) {
-  fresh = false;
-  ready = "";
   watchVideo(video, () => {
     if (mine !== run) return false;
-    fresh = true;
-    // The reply is near: encode what it will wait for.
-    if (sent && performance.now() - sent > roundTrip - FRAME_TIME) ready = grab(video, nextFrame, size);
-    wake?.();
+    line.arrived();
   });
-  while (mine === run) {
-    await newFrame();
+  let rest = 0; // until when nothing is sent
+  let latest = 0; // number of the picture that was answered last
+  for (let number = 1; mine === run; number++) {
+    await line.turn();
     if (mine !== run) return;
     if (!element.isConnected) return stop();
-    if (frozen || !video.videoWidth) {
-      ready = "";
-      await sleep(100);
+    const left = rest - performance.now();
+    if (frozen || !video.videoWidth || left > 0) {
+      await sleep(Math.max(100, left));
       continue;
     }
-    const [reply, spent] = await send();
-    if (mine !== run) return;
-    if (!reply) {
-      lastReply = 0;
-      status.textContent = "Not connected";
-      setState("gone", "The server does not answer. Trying again every second…");
-      ready = "";
-      await sleep(RETRY_DELAY);
-    } else if (reply.error) {
-      setState("running", reply.error);
-      ready = "";
-      await sleep(RETRY_DELAY / 2);
-    } else {
-      accept(reply, spent);
-    }
+    const picture = spare.pop() ?? newFrameCanvas();
+    const data = grab(video, picture, size);
+    line.send(() => server.read_frame({ viewer, frame: data })).then(([reply, spent]) => {
+      // Answers may overtake one another on the line.
+      if (mine !== run || number < latest || reply === null) return spare.push(picture);
+      latest = number;
+      if (reply && !reply.error) {
+        spare.push(frame);
+        frame = picture;
+        return accept(reply, spent);
+      }
+      spare.push(picture);
+      rest = reply ? refused(reply.error) : gone();
+    });
   }
+}
+
+function gone() {
+  lastReply = 0;
+  status.textContent = "Not connected";
+  setState("gone", "The server does not answer. Trying again every second…");
+  return performance.now() + RETRY_DELAY;
+}
+
+function refused(sentence) {
+  setState("running", sentence);
+  return performance.now() + RETRY_DELAY / 2;
 }
 
 function accept(reply, spent) {
   const now = performance.now();
-  const mean = (old, value) => (old ? 0.9 * old + 0.1 * value : value);
-  roundTrip = mean(roundTrip, spent);
-  if (lastReply) interval = mean(interval, now - lastReply);
+  const between = now - lastReply;
+  if (lastReply) interval = interval ? 0.9 * interval + 0.1 * between : between;
   lastReply = now;
   frames += 1;
-  if (frames % SIZED_EVERY === 0) size = frameSize(size, roundTrip);
+  if (frames % SIZED_EVERY === 0) size = frameSize(size, line.roundTrip);
   recording?.add(reply.faces, now);
   emptyReplies = reply.faces.length ? 0 : emptyReplies + 1;
   setState(
@@ -249,6 +232,8 @@ function accept(reply, spent) {
   last = reply;
   freezer.hidden = recorder.hidden = false;
   showFaces(reply.faces);
+  const known = slots.filter(({ face }) => face.settled !== false);
+  if (arrivals.news(known.map(({ face }) => face), now)) say(spoken(known.map(wholeLabel)));
   if (pasts.remember(reply.faces, now)) drawRibbon();
   draw(reply.width, reply.height);
   root.dataset.frames = frames;
@@ -256,7 +241,7 @@ function accept(reply, spent) {
     const count = slots.length === 1 ? "1 face" : slots.length + " faces";
     const rate = (1000 / interval).toFixed(0) + " frames a second";
     const late = spent > BEHIND ? " · " + (spent / 1000).toFixed(0) + " s behind" : "";
-    status.textContent = rate + " · " + roundTrip.toFixed(0) + " ms round trip" + late + " · " + count;
+    status.textContent = rate + " · " + line.roundTrip.toFixed(0) + " ms round trip" + late + " · " + count;
   }
 }
 
@@ -313,9 +298,18 @@ function drawRibbon() {
   pasts.draw(slot?.card.querySelector(".live-ribbon"), selected);
 }
 
+const wholeLabel = ({ face, numbers }) => labelWords(tasks, face, numbers);
+
 function draw(width, height) {
   const resized = () => root.style.setProperty("--stage-ratio", width + " / " + height);
-  drawFaces(overlay, { width, height, mirrored: mirror.checked, resized }, slots, selected, network);
+  const faces = slots.map((slot) => ({
+    id: slot.id,
+    box: slot.face.box,
+    ...colorsOf(tasks, plain, slot.face),
+    short: leadWords(tasks, slot.face, slot.numbers),
+    whole: wholeLabel(slot),
+  }));
+  drawFaces(overlay, { width, height, mirrored: mirror.checked, resized }, faces, selected);
 }
 
 function freeze(wanted) {
@@ -357,6 +351,8 @@ recorder.addEventListener("click", () => record(!recording));
 document.addEventListener("visibilitychange", look);
 new ResizeObserver(look).observe(root); // its size is none while another tab of the page is open
 window.addEventListener("pagehide", stop);
+// A page that goes can save no film: the browser asks whether to go.
+window.addEventListener("beforeunload", (event) => recording && event.preventDefault());
 freezer.addEventListener("click", () => freeze(!frozen));
 savers[0].addEventListener("click", () => savePicture(frame, overlay, mirror.checked));
 savers[1].addEventListener("click", () => saveJson(last));
@@ -374,11 +370,8 @@ list.addEventListener("keydown", (event) => {
   event.target.click();
 });
 overlay.addEventListener("click", (event) => {
-  const x = (event.offsetX / overlay.clientWidth) * frame.width;
-  const y = (event.offsetY / overlay.clientHeight) * frame.height;
-  const hit = slots.find((slot) => {
-    const [x1, y1, x2, y2] = onStage(slot.face.box, frame.width, mirror.checked);
-    return x1 <= x && x <= x2 && y1 <= y && y <= y2;
-  });
+  const scale = frame.width / overlay.clientWidth;
+  const boxes = slots.map((slot) => onStage(slot.face.box, frame.width, mirror.checked));
+  const hit = slots[boxAt(boxes, event.offsetX * scale, event.offsetY * scale, REACH * scale)];
   if (hit) select(hit.id);
 });

@@ -1,4 +1,5 @@
 // The Many page: reads the file of a run as it grows, and shows it. See many.py for its lines.
+import { say } from "./said.js";
 import { sorted, tallies } from "./tally.js";
 
 const KEY = "agegenderemo-run"; // in this tab's sessionStorage: the path of the run's file
@@ -19,17 +20,30 @@ let run = null; // {path, offset, total, pictures, rows, faces, sort, timer}
 
 const fileAddress = (path) => "gradio_api/file=" + path.split("/").map(encodeURIComponent).join("/");
 
-function say(text, kind) {
+function write(text, kind) {
   const message = find("message");
   message.className = "note " + kind;
-  if (message.textContent !== text) message.textContent = text;
+  message.textContent = text;
+}
+
+// What is read out as well: not every picture that is read.
+function tell(text, kind) {
+  write(text, kind);
+  say(text);
 }
 
 function setState(state) {
   board.dataset.state = state;
   document.body.dataset.batch = state;
-  find("progress").hidden = state !== "running";
-  cancel.hidden = state !== "running";
+  const running = state === "running";
+  find("progress").hidden = !running;
+  // Where one button takes the place of the other, it takes the focus too.
+  const start = document.querySelector("#batch-start");
+  const [from, to] = running ? [start, cancel] : [cancel, start];
+  const focused = from === document.activeElement;
+  cancel.hidden = !running;
+  cancel.textContent = "Cancel";
+  if (focused) to?.focus({ preventScroll: true });
 }
 
 // ---------------------------------------------------------------- rows
@@ -134,7 +148,7 @@ function take(line) {
     run.total = line.total;
   } else if (line.end) {
     run.ended = true;
-    say(line.message, "quiet");
+    tell(line.message, "quiet");
     drawDownloads(line.downloads);
   } else {
     const rows = rowsOf(line);
@@ -171,12 +185,12 @@ async function look(of) {
     const progress = find("progress");
     progress.max = run.total;
     progress.value = run.pictures;
-    say(run.pictures + " of " + run.total + " pictures read.", "quiet");
+    write(run.pictures + " of " + run.total + " pictures read.", "quiet");
   } catch (error) {
     if (of !== run) return;
     if (error.gone) {
       forget();
-      return say("The results are deleted; choose the pictures again.", "quiet");
+      return tell("The results are deleted; choose the pictures again.", "quiet");
     }
   }
   of.timer = setTimeout(look, LOOK, of);
@@ -199,7 +213,7 @@ function show(path) {
   run = { path, offset: 0, total: 0, pictures: 0, rows: [], faces: [] };
   sessionStorage.setItem(KEY, path);
   setState("running");
-  say("Reading…", "quiet");
+  tell("Reading…", "quiet");
   drawHead();
   look(run);
 }
@@ -213,7 +227,7 @@ async function stop(path) {
 // ---------------------------------------------------------------- what happens
 
 cancel.addEventListener("click", () => {
-  cancel.hidden = true;
+  cancel.textContent = "Cancelling…";
   stop(run.path);
 });
 
@@ -226,8 +240,8 @@ new MutationObserver(() => {
   last = now;
   if (path) return show(path);
   forget(); // what was shown belongs to other files
-  if (nothing) return say(board.dataset.hint, "bad");
-  say(chosen && document.querySelector("#batch-input .file-preview") ? "Press Analyze." : board.dataset.hint, "hint");
+  if (nothing) return tell(board.dataset.hint, "bad");
+  tell(chosen && document.querySelector("#batch-input .file-preview") ? "Press Analyze." : board.dataset.hint, "hint");
 }).observe(place, { childList: true, subtree: true, attributes: true });
 
 board.dataset.hint = find("message").textContent;

@@ -1,47 +1,43 @@
 // Photo page: picture, cards and table speak of the same face. A click on any of them selects it, and
 // tells Python which one it was, which draws its chart.
 
-import { boxAt, shownPart } from "./places.js";
+import { boxAt, drawFaces } from "./stage.js";
 
 const NARROW = 760; // pixels of the page, below which the result stands under what was chosen
+const REACH = 16; // CSS pixels beside a face that a click may be
+const LETTERS = [9, 13]; // CSS pixels, between which numbers are as large as faces let them
 const byId = (id) => document.getElementById(id);
 const cards = () => [...element.querySelectorAll(".face-card")];
 const rows = () => [...(byId("photo-table")?.querySelectorAll("tbody tr") ?? [])];
-const picture = () => byId("photo-annotated")?.querySelector("img");
+const place = () => byId("photo-picture")?.querySelector(".photo-place");
 
-const boxOf = (card) => card.dataset.box.split(" ").map(Number);
+// Boxes come in shares of the picture's width and height.
+const facesOf = (stage) => JSON.parse(decodeURIComponent(stage.dataset.faces));
+const scaled = ([x1, y1, x2, y2], width, height) => [x1 * width, y1 * height, x2 * width, y2 * height];
 
-function partOf(image) {
-  const { clientWidth, clientHeight, naturalWidth, naturalHeight } = image;
-  return shownPart(clientWidth, clientHeight, naturalWidth, naturalHeight);
-}
+const chosen = () => cards().findIndex((card) => card.ariaPressed === "true");
 
-// A frame round the chosen face, over the picture.
-function mark(index) {
-  const image = picture();
-  const card = cards()[index];
-  if (!image?.naturalWidth || !card) return;
-  const frame = byId("photo-mark") ?? document.createElement("div");
-  frame.id = "photo-mark";
-  if (frame.parentElement !== image.parentElement) image.parentElement.append(frame);
-  const part = partOf(image);
-  const [x1, y1, x2, y2] = boxOf(card);
-  const place = {
-    left: image.offsetLeft + part.x + x1 * part.width,
-    top: image.offsetTop + part.y + y1 * part.height,
-    width: (x2 - x1) * part.width,
-    height: (y2 - y1) * part.height,
-  };
-  for (const [name, pixels] of Object.entries(place)) frame.style[name] = pixels + "px";
+function draw() {
+  const stage = place();
+  const picture = stage?.querySelector("img");
+  if (!picture?.naturalWidth || !stage.clientWidth) return;
+  const { naturalWidth: width, naturalHeight: height } = picture;
+  const faces = facesOf(stage).map(({ box, color, ink, words }, id) => {
+    const number = String(id + 1);
+    const whole = number + " · " + words;
+    return { id, box: scaled(box, width, height), color, ink, short: number, whole };
+  });
+  const sides = faces.map(({ box }) => (box[2] - box[0]) * (stage.clientWidth / width)).sort((a, b) => a - b);
+  const size = Math.max(LETTERS[0], Math.min(LETTERS[1], 0.8 * sides[sides.length >> 1]));
+  const look = { width, height, mirrored: false, resized: () => {}, size, always: true };
+  drawFaces(stage.querySelector("canvas"), look, faces, chosen());
 }
 
 function select(index) {
   cards().forEach((card, i) => card.setAttribute("aria-pressed", i === index));
   rows().forEach((row, i) => row.classList.toggle("chosen", i === index));
-  mark(index);
+  draw();
 }
-
-const chosen = () => cards().findIndex((card) => card.ariaPressed === "true");
 
 function choose(index) {
   select(index);
@@ -57,24 +53,32 @@ element.addEventListener("click", (event) => {
 document.addEventListener("click", (event) => {
   const row = event.target.closest("#photo-table tbody tr");
   if (row && cards().length) choose(rows().indexOf(row));
-  const image = event.target.closest("#photo-annotated img");
-  if (!image) return;
-  const part = partOf(image);
-  const [x, y] = [(event.offsetX - part.x) / part.width, (event.offsetY - part.y) / part.height];
-  const index = boxAt(cards().map(boxOf), x, y);
+  if (event.target.closest("#photo-full")) return place().requestFullscreen();
+  const stage = event.target.closest("#photo-picture .photo-place");
+  if (!stage) return;
+  const boxes = facesOf(stage).map(({ box }) => scaled(box, stage.clientWidth, stage.clientHeight));
+  const index = boxAt(boxes, event.offsetX, event.offsetY, REACH);
   if (index >= 0) choose(index);
 });
 
+const resized = new ResizeObserver(draw);
+
 // A new result: its first face is chosen, and on a phone it comes into view.
 function arrive() {
+  const full = byId("photo-full");
+  if (full) full.hidden = !document.fullscreenEnabled;
   if (!cards().length) return;
-  const image = picture();
-  const show = () => select(Math.max(0, chosen()));
-  if (image && !image.complete) image.addEventListener("load", show, { once: true });
-  setTimeout(show, 200); // table and picture arrive in turns
+  // Picture, cards and table arrive in turns.
+  setTimeout(() => {
+    const stage = place();
+    if (!stage) return;
+    resized.disconnect();
+    resized.observe(stage);
+    stage.querySelector("img").addEventListener("load", draw);
+    select(Math.max(0, chosen()));
+  }, 200);
   if (innerWidth < NARROW) byId("photo-message")?.scrollIntoView({ block: "start" });
 }
 
 arrive();
 new MutationObserver(arrive).observe(element, { childList: true, subtree: true });
-addEventListener("resize", () => mark(chosen()));

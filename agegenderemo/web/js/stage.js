@@ -1,5 +1,4 @@
-// Boxes and labels over the video.
-import { colorsOf, labelWords, leadWords } from "./words.js";
+// Boxes and labels over a video or a picture.
 
 // Corners of a box on the stage. Only x is flipped: drawn text stays readable.
 export function onStage(box, width, mirrored) {
@@ -42,32 +41,50 @@ function labelPlaces([x1, y1, x2, y2], long, high, width) {
   ];
 }
 
-// `slots` are {id, face, numbers}; `network` is {tasks, plain} as the server describes it.
-export function drawFaces(canvas, { width, height, mirrored, resized }, slots, selected, network) {
+// Which of some boxes a point means: the smallest that holds it, or else the nearest one within reach,
+// for fingers are wider than small faces; or -1. All in one unit.
+export function boxAt(boxes, x, y, reach = 0) {
+  const area = ([x1, y1, x2, y2]) => (x2 - x1) * (y2 - y1);
+  const far = ([x1, y1, x2, y2]) => Math.hypot(Math.max(x1 - x, x - x2, 0), Math.max(y1 - y, y - y2, 0));
+  const before = (a, b) => far(a) - far(b) || area(a) - area(b);
+  const [nearest] = boxes.filter((box) => far(box) <= reach).sort(before);
+  return boxes.indexOf(nearest);
+}
+
+// `faces` are {id, box, color, ink, short, whole}, the last two what a label says of them; `size` is
+// that of their letters in CSS pixels. A label that finds no free place is left out, or with `always`
+// stands on its own face.
+export function drawFaces(canvas, { width, height, mirrored, resized, size = 14, always }, faces, selected) {
   const pen = fit(canvas, width, height, resized);
-  const size = (14 * width) / (canvas.clientWidth || width); // 14 CSS pixels
-  pen.font = "600 " + size + "px system-ui, sans-serif";
+  const shown = width / (canvas.clientWidth || width); // pixels of the picture in one of CSS
+  const letter = size * shown;
+  pen.font = "600 " + letter + "px system-ui, sans-serif";
   pen.textBaseline = "middle";
-  const taken = slots.map((slot) => onStage(slot.face.box, width, mirrored));
+  const taken = faces.map((face) => onStage(face.box, width, mirrored));
   // The selected face comes first, takes the best place, and alone has the whole label: a crowd
   // stays readable. No label covers a face or another label.
-  for (const slot of [...slots].sort((a, b) => (b.id === selected) - (a.id === selected))) {
-    const box = onStage(slot.face.box, width, mirrored);
+  for (const face of [...faces].sort((a, b) => (b.id === selected) - (a.id === selected))) {
+    const chosen = face.id === selected;
+    const box = onStage(face.box, width, mirrored);
     const [x1, y1, x2, y2] = box;
-    const { color, ink } = colorsOf(network.tasks, network.plain, slot.face);
-    pen.strokeStyle = pen.fillStyle = color;
-    pen.lineWidth = ((slot.id === selected ? 4 : 2) * size) / 14;
-    pen.strokeRect(x1, y1, x2 - x1, y2 - y1);
-    const words = slot.id === selected ? labelWords : leadWords;
-    const text = words(network.tasks, slot.face, slot.numbers);
-    const long = pen.measureText(text).width + size;
-    const high = size * 1.7;
-    const place = freePlace(labelPlaces(box, long, high, width), taken, width, height);
+    const frame = (color, wide) => {
+      pen.strokeStyle = color;
+      pen.lineWidth = wide * shown;
+      pen.strokeRect(x1, y1, x2 - x1, y2 - y1);
+    };
+    if (chosen) frame("#fff", 7);
+    frame(face.color, chosen ? 4 : 2);
+    pen.fillStyle = face.color;
+    const text = chosen ? face.whole : face.short;
+    const long = pen.measureText(text).width + letter;
+    const high = letter * 1.7;
+    const own = [x1, y1, x1 + long, y1 + high];
+    const place = freePlace(labelPlaces(box, long, high, width), taken, width, height) ?? (always && own);
     if (!place) continue; // its card says the same
     taken.push(place);
     const [x, y] = place;
     pen.fillRect(x, y, long, high);
-    pen.fillStyle = ink;
-    pen.fillText(text, x + size / 2, y + high / 2);
+    pen.fillStyle = face.ink;
+    pen.fillText(text, x + letter / 2, y + high / 2);
   }
 }

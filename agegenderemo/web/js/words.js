@@ -13,7 +13,8 @@ const HINTS = {
   "perhaps no face": "This may be no face.",
 };
 
-export const percent = (value) => (100 * value).toFixed(0) + " %";
+// Number and sign stay on one line.
+export const percent = (value) => (100 * value).toFixed(0) + "\u00a0%";
 
 export const hints = (face) => face.quality_flags.map((flag) => HINTS[flag]).join(" ");
 
@@ -89,4 +90,14 @@ export function rangeWords(tasks, face) {
 export function colorsOf(tasks, plain, face) {
   const task = categorical(tasks)[0] ?? tasks.find(({ kind }) => kind === "binary");
   return task?.classes.find(({ name }) => name === face[task.name]) ?? plain;
+}
+
+const TOLD = 3; // faces of a crowd that are told of
+
+// Labels as one sentence, to be read out.
+export function spoken(labels) {
+  const count = labels.length === 1 ? "1 face" : labels.length + " faces";
+  const told = labels.slice(0, TOLD).map((label) => label.replaceAll(" · ", ", "));
+  const more = labels.length > TOLD ? "; and " + (labels.length - TOLD) + " more" : "";
+  return count + ": " + told.join("; ") + more + ".";
 }
