@@ -166,9 +166,7 @@ def test_a_set_that_is_not_there_names_those_that_are(
     sets: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert evaluate(sets, checkpoint, data="fases") == 2
-    assert (
-        "holds no prepared set 'fases', but bands, faces, moods; as raw" in capsys.readouterr().err
-    )
+    assert "no prepared set 'fases', but bands, faces, moods; as raw" in capsys.readouterr().err
     command = ["evaluate", "--data", "faces", "faces", "--root", str(sets)]
     assert main([*command, "--checkpoint", str(checkpoint)]) == 2
     assert "--data names faces twice" in capsys.readouterr().err

@@ -128,6 +128,9 @@ def _training(card: Mapping[str, Any]) -> str:
     if teachers:
         text += f", with {'another network' if len(teachers) == 1 else 'other networks'} as "
         text += "its teacher" if len(teachers) == 1 else "its teachers"
+    begun = (card.get("provenance") or {}).get("begin_with")
+    if not (teachers or begun or any(name in _DATA for name in sets)):
+        return f"{text}. The terms of these pictures are those of its weights."
     return f"{text}. {_LICENCE}"
 
 
