@@ -1,14 +1,21 @@
 """What every registered network must do: the day it is registered, it is tested here."""
 
+import copy
+import dataclasses
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 from tiny import TASK_SETS
 
-from agegenderemo.export.onnx import check_parity, whole_graph
+from agegenderemo.export.linked_int8 import link_int8
+from agegenderemo.export.onnx import check_parity, linked_graph, whole_graph
+from agegenderemo.export.quantize import int8_graph
+from agegenderemo.files import sha256
 from agegenderemo.inference.backends import OnnxBackend
 from agegenderemo.model_info import ModelInfo
 from agegenderemo.models import MultiTaskNet, create_model, get_spec, model_names
@@ -110,6 +117,56 @@ def test_its_graph_answers_alike(case: Case) -> None:
     backend = OnnxBackend(whole_graph(case.model.eval(), case.info), case.info)
     apart = check_parity(case.model, backend, faces)
     assert set(apart) == {spec.name for spec in case.tasks}
+
+
+def test_its_int8_graph_answers_nearly_alike_and_so_does_the_linked_one(
+    case: Case, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    # Of many colours, for averages over noise are all alike.
+    colours, noise = rng.normal(0, 2, (64, 3, 1, 1)), rng.normal(0, 0.5, (64, 3, 64, 64))
+    faces = (colours + noise).astype(np.float32)
+    model = copy.deepcopy(case.model)
+    settle(model, torch.from_numpy(faces))
+    model, options = folded(model, case.name, {})
+    info = dataclasses.replace(case.info, options=options)
+    path = tmp_path / "net.safetensors"
+    save_checkpoint(path, model, info)
+    model, weights = load_checkpoint(path).model, path.read_bytes()
+    whole = int8_graph(model, info, faces, sha256(weights))
+    float_graph = linked_graph(model, info, weights, path.name)
+    linked = link_int8(whole, float_graph, model.state_dict(), weights, path.name)
+    kernels = kernels_of(whole)
+    assert kernels
+    # Products of int8 are summed in pairs of 16 bits where there is no VNNI.
+    assert all(2 * 255 * int(np.abs(one.astype(int)).max()) < 2**15 for one in kernels)
+    graphs = ((whole_graph(model, info), None), (whole, None), (linked, weights))
+    exact, ours, theirs = (OnnxBackend(graph, info, beside)(faces) for graph, beside in graphs)
+    for spec in case.tasks:
+        values = [one[spec.name].ravel() for one in (exact, ours, theirs)]
+        # What learnt nothing is sensitive to rounding, more so where it says nearly the same of
+        # every face; other kernels would give other answers.
+        if np.ptp(values[0]) > 0.01 * np.abs(values[0]).max():
+            assert np.corrcoef(values[0], values[1])[0, 1] > 0.5, spec.name
+        assert np.abs(values[1] - values[2]).mean() <= 0.15 * np.ptp(values[1]), spec.name
+
+
+def settle(model: MultiTaskNet, faces: torch.Tensor) -> None:
+    """Let batch norms take what they see here for usual, so that answers differ by the face."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d):
+            module.momentum = None
+            module.reset_running_stats()
+    with torch.no_grad():
+        model.train()(faces)
+    model.eval()
+
+
+def kernels_of(graph: bytes) -> list[np.ndarray[Any, Any]]:
+    """What a graph convolves with in int8."""
+    tensors = onnx.load_from_string(graph).graph.initializer
+    int8 = (t for t in tensors if t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 4)
+    return [numpy_helper.to_array(tensor) for tensor in int8]
 
 
 def test_what_it_folds_to_answers_alike_and_can_be_built(case: Case) -> None:

@@ -87,6 +87,15 @@ def test_what_was_written_is_kept_and_the_rest_done(photos: Path, reads: list[in
     assert main([*command, "--resume"]) == 1
     assert len(reads) == 1
     assert len(lines(out)) == 7
+    # Of pictures that are not named this time nothing is lost either.
+    before = lines(out)
+    out.with_name("out.csv.part").write_text("file,face")  # of a run that was killed
+    named = ["analyze", str(photos / "new.jpg"), "--json", str(out), "--csv", str(table)]
+    assert main([*named, "--resume"]) == 0
+    assert len(reads) == 1
+    assert lines(out) == [before[-1], *before[:-1]]
+    assert len(table.read_text().splitlines()) == 1 + 7
+    assert not out.with_name("out.csv.part").exists()
 
 
 @pytest.mark.parametrize("change", ["size", "time", "search", "weights"])

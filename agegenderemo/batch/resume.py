@@ -7,7 +7,7 @@ like answers.
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -63,6 +63,12 @@ class WrittenLines:
         file.seek(offset)
         record: dict[str, Any] = json.loads(file.readline())
         return record
+
+    def others(self, names: Collection[str]) -> Iterator[dict[str, Any]]:
+        """The last record of each picture that is not among the names, in the order in which they
+        were written."""
+        last = {key[0]: key for key in self._places if key[0] not in names}
+        return map(self.record, last.values())
 
     def close(self) -> None:
         for file in self._files:

@@ -49,7 +49,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume",
         action="store_true",
         help="go on with a run that was interrupted: what --json FILE or --parquet DIR holds of "
-        "pictures that have not changed since is kept",
+        "pictures that have not changed since is kept, and of those that are not named this time",
     )
     parser.add_argument(
         "--search",
@@ -137,6 +137,9 @@ def _run_here(
             table.write(record)
             if rows:
                 rows.write(record)
+        for record in written.others(found) if written else ():
+            lines.write(record)
+            table.write(record)
     if written:
         written.remove_parts()
     return bad

@@ -58,9 +58,11 @@ class Written:
         self._keys = rows.written if rows else set()
         self._parts: list[Path] = []
         if args.json:
-            self._parts = PartFile.unfinished(args.json)
+            parts = PartFile.unfinished(args.json)
             files = [args.json] if args.json.is_file() else []
-            self._lines = WrittenLines([*files, *self._parts])
+            self._lines = WrittenLines([*files, *parts])
+            table = args.csv if isinstance(args.csv, Path) else None
+            self._parts = [*parts, *(PartFile.unfinished(table) if table else ())]
             stack.callback(self._lines.close)
 
     def results(
@@ -75,6 +77,12 @@ class Written:
                 yield next(fresh)
             elif self._lines is not None:
                 yield self._lines.record(key), ""
+
+    def others(self, sources: "Sequence[Source]") -> Iterator[dict[str, Any]]:
+        """The records of pictures that are not named this time."""
+        if self._lines is None:
+            return iter(())
+        return self._lines.others({plain_name(one.name) for one in sources})
 
     def left(self, sources: "Sequence[Source]") -> "list[Source]":
         """Those that are not written."""
