@@ -170,8 +170,8 @@ def _source() -> str:
     else:
         source, notice = "The source, the package <code>agegenderemo</code>,", "NOTICE"
     return (
-        f"{source} is under the MIT licence; the weights are for non-commercial research. {notice} "
-        "has the licence of each part."
+        f"{source} is under the MIT licence; the weights that come with it are for non-commercial "
+        f"research. {notice} has the licence of each part."
     )
 
 
