@@ -173,6 +173,17 @@ def test_encrypted_and_damaged_zips_are_rows(store: Store, tmp_path: Path) -> No
 # ------------------------------------------------------------------ About and launching
 
 
+def test_about_names_no_terms_for_pictures_that_it_does_not_know() -> None:
+    for known, told in (
+        ({"training_faces": {"mine": 200}}, False),
+        ({"training_faces": {"mine": 200, "utkface": 9}}, True),
+        ({"training_faces": {"mine": 200}, "begin_with": [{"path": "a/b"}]}, True),
+    ):
+        html = about.about_html({"provenance": known}, DEFAULT_TASKS, Limits())
+        assert ("trained on such pictures are for non-commercial" in html) == told
+        assert ("The terms of these pictures are those of its weights" in html) != told
+
+
 def test_about_shows_the_figures_of_the_card_only() -> None:
     tasks = {
         "age": {"kind": "regression", "unit": "years", "mae": 5.4321, "sd": 6.5},

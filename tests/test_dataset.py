@@ -196,10 +196,10 @@ def spoil(folder: Path, what: str) -> None:
 def test_a_spoilt_folder_is_one_sentence(tmp_path: Path, what: str) -> None:
     folder = prepared_sets(tmp_path, 20) / "faces"
     spoil(folder, what)
-    with pytest.raises(DatasetError, match=r"no prepared set; .* holds bands, moods; run "):
+    with pytest.raises(DatasetError, match=r"is damaged or .*; remove it and run "):
         PreparedSet.open(folder)
     (folder / what).unlink()
-    with pytest.raises(DatasetError, match="holds no prepared set"):
+    with pytest.raises(DatasetError, match=r"is damaged or|set; .* holds bands, moods; run "):
         PreparedSet.open(folder)
 
 
@@ -213,7 +213,7 @@ def test_a_line_that_is_no_sample_is_one_sentence(tmp_path: Path, line: str) -> 
     folder = prepared_sets(tmp_path, 20) / "faces"
     lines = (folder / "samples.jsonl").read_text().splitlines()
     (folder / "samples.jsonl").write_text("\n".join([line, *lines[1:]]))
-    with pytest.raises(DatasetError, match="holds no prepared set"):
+    with pytest.raises(DatasetError, match="is damaged or was changed by hand"):
         PreparedSet.open(folder)
 
 

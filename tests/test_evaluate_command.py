@@ -162,6 +162,16 @@ def test_training_faces_are_told(
     assert "was trained on 416; the validation figures" in capsys.readouterr().out
 
 
+def test_a_set_that_is_not_there_names_those_that_are(
+    sets: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(sets, checkpoint, data="fases") == 2
+    assert "no prepared set 'fases', but bands, faces, moods; as raw" in capsys.readouterr().err
+    command = ["evaluate", "--data", "faces", "faces", "--root", str(sets)]
+    assert main([*command, "--checkpoint", str(checkpoint)]) == 2
+    assert "--data names faces twice" in capsys.readouterr().err
+
+
 def test_a_set_is_known_by_its_faces_not_by_its_name(
     sets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

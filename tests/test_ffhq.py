@@ -220,7 +220,7 @@ def test_damage_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[st
     (out / "state.pt").write_bytes(state)
     os.truncate(sets / "faces/crops.npy", 5000)
     assert train_main(["--recipe", "ffhq", "--prepared", str(sets), *as_settings()]) == 2
-    assert "holds no prepared set" in capsys.readouterr().err
+    assert "faces is damaged or was changed by hand" in capsys.readouterr().err
     shutil.rmtree(sets / "faces")
     assert train_main(["--recipe", "ffhq", "--prepared", str(sets), *as_settings()]) == 2
     assert "holds no prepared set" in capsys.readouterr().err

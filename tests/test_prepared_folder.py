@@ -199,6 +199,19 @@ def test_a_picture_that_was_changed_is_prepared_anew(
     assert (whole(index, out).source == CropSource.WHOLE).all()
 
 
+def test_a_set_that_was_edited_by_hand_is_called_damaged(out: Path) -> None:
+    listing = out / "own" / "samples.jsonl"
+    lines = listing.read_text()
+    for wrong, why in (
+        (lines.replace('"age": 98.0', '"age": -3'), "age cannot be -3"),
+        (lines.partition("\n")[2], "N = 2"),
+        (lines.replace("train", "trian", 1), "not 'trian'"),
+    ):
+        listing.write_text(wrong)
+        with pytest.raises(DatasetError, match=rf"own is damaged or .*{why}.*; remove it and run"):
+            PreparedSet.open(out / "own")
+
+
 def _die(rows: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 

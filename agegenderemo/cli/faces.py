@@ -75,12 +75,22 @@ def device_of(args: Arguments) -> str:
 
 def check_sets(args: Arguments) -> None:
     """Raises DatasetError, with the known names, where one that was given is neither known nor
-    prepared."""
-    from agegenderemo.data.readers import get_reader
+    prepared, or stands twice."""
+    from agegenderemo.data.readers import READERS, get_reader
 
+    prepared = sorted(args.root.glob("*/samples.jsonl")) if args.root else []
     for data in args.data:
-        if not is_prepared(args.root, data):
-            get_reader(data)
+        if args.data.count(data) > 1:
+            raise DatasetError(f"--data names {data} twice.")
+        if is_prepared(args.root, data):
+            continue
+        if prepared and data not in READERS:
+            names = ", ".join(path.parent.name for path in prepared)
+            raise DatasetError(
+                f"{args.root} holds no prepared set {data!r}, but {names}; as raw data known are "
+                f"{', '.join(READERS)}."
+            )
+        get_reader(data)
 
 
 @contextmanager

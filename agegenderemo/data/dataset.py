@@ -101,6 +101,13 @@ class PreparedSet:
             thumbnail = np.load(hashes, mode) if hashes.exists() else None
             return cls(folder.name, samples, tasks, crops, source, digest, template, thumbnail)
         except (OSError, EOFError, LookupError, TypeError, ValueError, AttributeError) as error:
+            if (folder / "samples.jsonl").is_file():
+                # Other kinds are of a library, and say nothing to people.
+                why = f" ({error})" if type(error) is ValueError else ""
+                raise DatasetError(
+                    f"{folder} is damaged or was changed by hand{why}; remove it and run "
+                    f"{_command(folder)} again."
+                ) from error
             others = sorted(one.parent.name for one in folder.parent.glob("*/samples.jsonl"))
             there = [name for name in others if name != folder.name]
             known = f"; {folder.parent} holds {', '.join(there)}" if there else ""
@@ -160,7 +167,7 @@ def _command(folder: Path) -> str:
     """What finishes a set, for people."""
     try:
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-    except OSError:  # version 0.1 has no such file
+    except (OSError, ValueError):  # version 0.1 has no such file; or it is damaged
         index = {}
     return f"'{index.get('command', 'agegenderemo prepare')}'"
 

@@ -128,6 +128,9 @@ def _training(card: Mapping[str, Any]) -> str:
     if teachers:
         text += f", with {'another network' if len(teachers) == 1 else 'other networks'} as "
         text += "its teacher" if len(teachers) == 1 else "its teachers"
+    begun = (card.get("provenance") or {}).get("begin_with")
+    if not (teachers or begun or any(name in _DATA for name in sets)):
+        return f"{text}. The terms of these pictures are those of its weights."
     return f"{text}. {_LICENCE}"
 
 
@@ -167,8 +170,8 @@ def _source() -> str:
     else:
         source, notice = "The source, the package <code>agegenderemo</code>,", "NOTICE"
     return (
-        f"{source} is under the MIT licence; the weights are for non-commercial research. {notice} "
-        "has the licence of each part."
+        f"{source} is under the MIT licence; the weights that come with it are for non-commercial "
+        f"research. {notice} has the licence of each part."
     )
 
 

@@ -121,7 +121,7 @@ def _pieces(
         yield from _long_pieces(archive, member, most)
     elif member.compress_type in _DIRECT:
         with archive.open(member) as stream:
-            while chunk := stream.read(_CHUNK):
+            while chunk := stream.read(min(_CHUNK, most + 1)):
                 yield chunk
     else:
         raise NotImplementedError
