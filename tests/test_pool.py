@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from PIL import Image
@@ -16,12 +18,15 @@ from agegenderemo.cli import main
 from agegenderemo.errors import AgeGenderEmoError
 
 
+Item = TypeVar("Item")
+
+
 def _slower_first(item: int) -> int:
     time.sleep(0.05 if item % 2 == 0 else 0)
     return item * item
 
 
-def _start(call: Callable[[int], int]) -> Callable[[int], int]:
+def _start(call: Callable[[Item], Item]) -> Callable[[Item], Item]:
     return call
 
 
@@ -50,6 +55,29 @@ def _never_starts() -> Callable[[int], int]:
 def test_results_come_in_order(workers: int) -> None:
     found = map_ordered(partial(_start, _slower_first), range(20), workers, _gives_up)
     assert list(found) == [n * n for n in range(20)]
+
+
+def _turned_over(item: bytes) -> bytes:
+    time.sleep(0.02)  # while the next one comes
+    return item[::-1]
+
+
+def _none(item: bytes) -> bytes:
+    return b""
+
+
+def test_neither_side_waits_for_the_other_to_take_something_large() -> None:
+    """More than a pipe holds, as the photos of phones and their drawings are."""
+    items = [bytes([number]) * 3_000_000 + b"!" for number in range(6)]
+    ended = threading.Event()
+
+    def run() -> None:
+        found = list(map_ordered(partial(_start, _turned_over), items, 2, _none))
+        assert found == [item[::-1] for item in items]
+        ended.set()
+
+    threading.Thread(target=run, daemon=True).start()
+    assert ended.wait(30)
 
 
 def _sleeps_at(item: int) -> int:

@@ -10,7 +10,10 @@ where there is a clock.
 import contextlib
 import multiprocessing
 import os
+import pickle
+import queue
 import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -201,13 +204,25 @@ class _Pool(Generic[Item, Result]):
 def _serve(connection: Connection, start: Callable[[], Callable[[Any], Any]]) -> None:
     """The life of a process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
+    items: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    threading.Thread(target=_take, args=(connection, items), daemon=True).start()
     try:
         call = start()
         connection.send((0, None, None))  # ready
-        while True:
-            index, item = connection.recv()
+        while (task := items.get()) is not None:
+            index, item = pickle.loads(task)
             connection.send((index, call(item), None))
-    except (EOFError, BrokenPipeError):
+    except BrokenPipeError:
         return
     except Exception as error:
         connection.send((0, None, error))
+
+
+def _take(connection: Connection, items: "queue.SimpleQueue[bytes | None]") -> None:
+    """Take what comes at any time: who gives a large item would wait for this process, and this one
+    for him to take a large result."""
+    try:
+        while True:
+            items.put(connection.recv_bytes())
+    except (EOFError, OSError):
+        items.put(None)
