@@ -17,7 +17,6 @@ from agegenderemo.batch.pool import _AHEAD, cores, map_ordered
 from agegenderemo.cli import main
 from agegenderemo.errors import AgeGenderEmoError
 
-
 Item = TypeVar("Item")
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -167,6 +168,38 @@ def test_a_server_that_is_stopped_leaves_nothing(tmp_path: Path, end: signal.Sig
     _, errors = child.communicate(timeout=20)
     assert child.returncode == 0
     assert b"Traceback" not in errors
+    assert not folder.exists()
+
+
+_HANGING = """
+import sys, time
+from pathlib import Path
+from starlette.concurrency import run_in_threadpool
+from agegenderemo.web.guard import Store
+from agegenderemo.web.guard.assembly import serve
+
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    await run_in_threadpool(time.sleep, 60)
+
+store = Store(parent=Path(sys.argv[1]))
+store.new_path("face.jpg").write_bytes(b"face")
+print(store.folder, flush=True)
+serve(app, store, "127.0.0.1", 0)
+"""
+
+
+def test_a_thread_that_does_not_end_holds_up_no_stop(tmp_path: Path) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", _HANGING, str(tmp_path)], stdout=subprocess.PIPE
+    )
+    folder = Path(_line(child))
+    port = int(_line(child).rsplit(":", 1)[1].strip("/"))
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        time.sleep(0.5)
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(20) == 0
     assert not folder.exists()
 
 

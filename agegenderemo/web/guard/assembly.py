@@ -88,24 +88,33 @@ def serve(app: ASGIApp, store: Store, host: str, port: int) -> NoReturn:
     """Serve until SIGINT or SIGTERM, leave no file behind, and end the process at once: threads
     that still read a picture would otherwise be torn down under the network's library."""
     status = 1
-    # uvicorn ends well on a signal and then sends it to the process once more.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sweeper = Sweeper(store)
-    sweeper.start()
-    try:
-        server(app, host, port, announce=_announce).run()
-        status = 0
-    except KeyboardInterrupt:
-        status = 0
-    except Exception:
-        _log.exception("The server ended.")
-    finally:
+
+    def end() -> NoReturn:
         sweeper.stop()
         store.close()
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+
+    def late() -> None:
+        nonlocal status
+        status = 0
+        end()
+
+    # uvicorn ends well on a signal and then sends it to the process once more.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sweeper.start()
+    try:
+        server(app, host, port, announce=_announce, late=late).run()
+        status = 0
+    except KeyboardInterrupt:
+        status = 0
+    except Exception:
+        _log.exception("The server ended.")
+    finally:
+        end()
 
 
 def _announce(url: str) -> None:

@@ -166,22 +166,35 @@ class PatientProtocol(H11Protocol):
 
 
 class _Announced(uvicorn.Server):
-    """Calls ``announce`` with its address once it answers."""
+    """Calls ``announce`` with its address once it answers, and ``late`` where it cannot end: it
+    waits for every thread that still works for somebody."""
 
     announce: Callable[[str], None] | None = None
+    late: Callable[[], None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started and self.announce is not None:
             self.announce(_url(self.config.host, _bound_port(self)))
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.late is not None:
+            timer = threading.Timer(2 * _SHUTDOWN_SECONDS, self.late)
+            timer.daemon = True
+            timer.start()
+        await super().shutdown(sockets)
+
 
 def server(
-    app: ASGIApp, host: str, port: int, announce: Callable[[str], None] | None = None
+    app: ASGIApp,
+    host: str,
+    port: int,
+    announce: Callable[[str], None] | None = None,
+    late: Callable[[], None] | None = None,
 ) -> uvicorn.Server:
     """A server that is not started. It believes no header about the client: the guard decides, and
     its trusted proxies may open many connections. ``announce`` is told its address once it
-    answers."""
+    answers; ``late`` is called where it has been told to end and has not."""
 
     class Protocol(PatientProtocol):
         proxies = getattr(app, "proxies", TrustedProxies())
@@ -203,7 +216,7 @@ def server(
             limit_concurrency=_MAX_CONNECTIONS,
         )
     )
-    made.announce = announce
+    made.announce, made.late = announce, late
     return made
 
 
