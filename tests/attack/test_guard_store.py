@@ -172,15 +172,18 @@ def test_a_server_that_is_stopped_leaves_nothing(tmp_path: Path, end: signal.Sig
 
 
 _HANGING = """
-import sys, time
+import asyncio, sys
 from pathlib import Path
-from starlette.concurrency import run_in_threadpool
 from agegenderemo.web.guard import Store
 from agegenderemo.web.guard.assembly import serve
 
 async def app(scope, receive, send):
     assert scope["type"] == "http"
-    await run_in_threadpool(time.sleep, 60)
+    while True:  # as gradio does: it goes on when it is cancelled
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            pass
 
 store = Store(parent=Path(sys.argv[1]))
 store.new_path("face.jpg").write_bytes(b"face")
@@ -189,7 +192,7 @@ serve(app, store, "127.0.0.1", 0)
 """
 
 
-def test_a_thread_that_does_not_end_holds_up_no_stop(tmp_path: Path) -> None:
+def test_a_call_that_does_not_end_holds_up_no_stop(tmp_path: Path) -> None:
     child = subprocess.Popen(
         [sys.executable, "-c", _HANGING, str(tmp_path)], stdout=subprocess.PIPE
     )
