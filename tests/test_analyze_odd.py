@@ -14,7 +14,9 @@ from agegenderemo.cli import main
 from agegenderemo.files import PartFile, write_atomically
 from agegenderemo.inference.analyzer import Analyzer
 
-ASTRONAUT = Path(__file__).parent.parent / "examples" / "astronaut.jpg"
+ROOT = Path(__file__).parent.parent
+ASTRONAUT = ROOT / "examples" / "astronaut.jpg"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 Capture = pytest.CaptureFixture[str]
 
 
@@ -76,14 +78,18 @@ def test_no_cell_is_a_formula(here: Path, capsys: Capture) -> None:
 
 def test_a_closed_standard_input_is_one_sentence(here: Path) -> None:
     command = f"{sys.executable} -m agegenderemo analyze - <&-"
-    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, check=False, env=ENVIRONMENT
+    )
     assert ended.returncode == 1
     assert '"error": "Cannot read standard input: it is closed."' in ended.stdout
 
 
 def test_a_full_disk_behind_standard_output_is_one_sentence(here: Path) -> None:
     command = f"{sys.executable} -m agegenderemo analyze a.jpg > /dev/full"
-    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, check=False, env=ENVIRONMENT
+    )
     assert ended.returncode == 2
     assert ended.stderr == "error: The output cannot be used: No space left on device.\n"
 
