@@ -165,7 +165,7 @@ def test_the_page_draws_what_the_network_has(
         card = page.locator(".live-card.selected")
         headline = card.locator(".live-headline")
         if name == "age and glasses":
-            expect(headline).to_have_text(re.compile(r"^\d+ years · Glasses: with(out)? \d+ %$"))
+            expect(headline).to_have_text(re.compile(r"^\d+ years · Glasses: with(out)? \d+\s%$"))
             expect(card.locator(".bar, .live-ribbon")).to_have_count(0)
         else:
             expect(headline).to_have_text(re.compile(r"^\d+ years · [a-z]+$"))
