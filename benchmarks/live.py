@@ -28,7 +28,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from browser import CHROMIUM, FLAGS, App, free_port, running_app
+from chromium import CHROMIUM, FLAGS, App, free_port, running_app
 from films import jpeg, write_film
 
 from agegenderemo import Analyzer

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from browser import CHROMIUM, ROOT, App
+from chromium import CHROMIUM, ROOT, App
 from PIL import Image
 
 from agegenderemo import Analyzer

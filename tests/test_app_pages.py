@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import httpx
 import numpy as np
 import pytest
-from browser import ROOT
+from chromium import ROOT
 from pages import ASTRONAUT, SOLVAY, run_many, shown_file
 from PIL import Image
 

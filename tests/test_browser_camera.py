@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from browser import running_app
+from chromium import running_app
 from pages import (
     ASTRONAUT,
     OpenPage,

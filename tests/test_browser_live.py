@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import App
+from chromium import App
 from pages import OpenPage, fits, frames, needs_browser, serving, stored, wait_frames
 from PIL import Image
 

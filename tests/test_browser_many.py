@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from browser import App
+from chromium import App
 from pages import (
     ASTRONAUT,
     SOLVAY,

@@ -8,7 +8,7 @@ from shutil import copy, which
 
 import httpx
 import pytest
-from browser import ROOT, App
+from chromium import ROOT, App
 from pages import ASTRONAUT, OpenPage, axe_violations, fits, needs_browser, open_tab
 
 from agegenderemo import Analyzer, json_schema

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from browser import App, running_app
+from chromium import App, running_app
 from other_networks import NETWORKS, write_network
 from pages import (
     ASTRONAUT,

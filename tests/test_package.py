@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import free_port
+from chromium import free_port
 
 from agegenderemo import __version__
 from agegenderemo.cli.version import CODE_LICENCE, WEIGHTS_LICENCE

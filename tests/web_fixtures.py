@@ -6,7 +6,7 @@ A test file asks for them with ``pytest_plugins = ["web_fixtures"]``.
 from collections.abc import Callable, Iterator
 
 import pytest
-from browser import CHROMIUM, FLAGS, App, running_app, write_camera
+from chromium import CHROMIUM, FLAGS, App, running_app, write_camera
 from gradio_client import Client
 from pages import ASTRONAUT, OpenPage, page_opener, serving, stored
 

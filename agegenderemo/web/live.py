@@ -3,16 +3,17 @@
 import base64
 import binascii
 import io
+import json
 import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import takewhile
 from typing import Any
+from urllib.parse import quote
 
-import gradio as gr
 import numpy as np
 from PIL import Image
 
@@ -42,7 +43,7 @@ _SCAN = b"\xff\xda"
 _UNREADABLE = (binascii.Error, OSError, SyntaxError, ValueError, MemoryError,
                Image.DecompressionBombError)  # fmt: skip
 _SCRIPTS = ("words", "bars", "ribbon", "stage", "camera", "line", "save", "record", "said",
-            "live")  # fmt: skip
+            "people", "sources", "live", "live_tab")  # fmt: skip
 
 
 class FrameError(AgeGenderEmoError):
@@ -183,10 +184,13 @@ def _parts(message: object) -> tuple[str, dict[str, Any]]:
     return viewer, message
 
 
-def live_page(analyzer: Analyzer) -> None:
-    """Lay out the Live tab."""
+def live_page(analyzer: Analyzer, device: Mapping[str, str] | None = None) -> None:
+    """Lay out the Live tab. ``device`` has the addresses of the modules and of the site with which
+    a browser reads its frames itself, where the server offers them."""
+    import gradio as gr
+
     gr.HTML(
-        html_template=live_html(analyzer.tasks),
+        html_template=live_html(analyzer.tasks, device=device),
         js_on_load=assets.script(*_SCRIPTS),
         server_functions=[frame_reader(Viewers(analyzer.tracker))],
         apply_default_css=False,
@@ -194,12 +198,20 @@ def live_page(analyzer: Analyzer) -> None:
     )
 
 
-def live_html(tasks: Sequence[TaskSpec]) -> str:
-    """The page before its script runs, which finds the tasks in it."""
+def live_html(
+    tasks: Sequence[TaskSpec],
+    *,
+    device: Mapping[str, str] | None = None,
+    where: str = "Its frames go to this server, which keeps none.",
+) -> str:
+    """The page before its script runs, which finds the tasks in it, and what ``device`` offers;
+    ``where`` says what becomes of frames."""
     bars = ", each with its own bars" if words.categorical(tasks) else ""
     parts = {
         "tasks": assets.tasks_attribute(tasks),
+        "device": quote(json.dumps(device)),
         "counted": words.counted(tasks),
+        "where": where,
         "empty": f"Faces appear here{bars}.",
     }
     html = assets.read("live.html")

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
-from browser import App
+from chromium import App
 
 META = {"_type": "gradio.FileData"}
 CODE = """

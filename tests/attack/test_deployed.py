@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from browser import ROOT, App
+from chromium import ROOT, App
 from pages import ASTRONAUT, stored
 from real_server import Stranger, file
 from reverse_proxy import reverse_proxy

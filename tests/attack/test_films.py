@@ -10,7 +10,7 @@ from pathlib import Path
 
 import made_films
 import pytest
-from browser import running_app
+from chromium import running_app
 from guard_app import META, WEB, files_in, guarded, upload
 from made_films import at_rate, scene, write
 from real_server import CODE, Stranger, file, paths_in

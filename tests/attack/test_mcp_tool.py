@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from browser import App, running_app
+from chromium import App, running_app
 from mcp import ClientSession, types
 from mcp.client.streamable_http import streamable_http_client
 from pages import ASTRONAUT

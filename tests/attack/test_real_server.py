@@ -15,7 +15,7 @@ from typing import Any
 import fastapi
 import httpx
 import pytest
-from browser import running_app
+from chromium import running_app
 from gradio_client import Client, handle_file
 from pages import ASTRONAUT, SOLVAY, shown_file, stored
 from PIL import Image

@@ -86,9 +86,14 @@ export function fillCard(card, tasks, face, numbers, selected) {
   text(".live-rest", otherWords(tasks, face, numbers, selected));
   text(".live-range", rangeWords(tasks, face));
   text(".live-hint", hints(face));
+  fillBars(card, tasks, face);
+}
+
+// Show a face in the bars within an element.
+export function fillBars(place, tasks, face) {
   for (const task of categorical(tasks)) {
     const values = face[task.probabilities];
-    for (const bar of card.querySelectorAll('[data-task="' + task.name + '"] .bar')) {
+    for (const bar of place.querySelectorAll('[data-task="' + task.name + '"] .bar')) {
       const value = values[bar.dataset.class];
       bar.dataset.value = value;
       bar.classList.toggle("top", bar.dataset.class === face[task.name]);

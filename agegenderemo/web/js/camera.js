@@ -1,4 +1,4 @@
-// The camera of the browser, and its pictures as small JPEGs.
+// The camera of the browser, and its pictures.
 
 // Pixels and quality of what is sent, the best first; the camera is asked for the first.
 const SIZES = [
@@ -80,15 +80,16 @@ export function newFrameCanvas() {
   return canvas;
 }
 
-// The video's picture as a JPEG data URL, of one of SIZES; the canvas keeps it.
+// The video's picture on a canvas, of one of SIZES.
 export function grab(video, canvas, size = 0) {
-  const { width, quality } = SIZES[size];
-  const scale = Math.min(1, width / video.videoWidth);
+  const scale = Math.min(1, SIZES[size].width / video.videoWidth);
   canvas.width = Math.round(video.videoWidth * scale);
   canvas.height = Math.round(video.videoHeight * scale);
   canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
-  return canvas.toDataURL("image/jpeg", quality);
 }
+
+// A canvas that was filled by `grab`, as a JPEG data URL.
+export const toJpeg = (canvas, size = 0) => canvas.toDataURL("image/jpeg", SIZES[size].quality);
 
 // Calls `seen` for every new picture until it returns false.
 export function watchVideo(video, seen) {

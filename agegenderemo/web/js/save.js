@@ -1,9 +1,12 @@
 // Files that the page itself makes.
 
-function save(blob, suffix) {
+const dated = () => "agegenderemo-" + new Date().toISOString().slice(0, 19).replaceAll(":", "-");
+
+// Hands a blob over under a name.
+export function save(blob, name) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
-  link.download = "agegenderemo-" + new Date().toISOString().slice(0, 19).replaceAll(":", "-") + suffix;
+  link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
@@ -19,14 +22,14 @@ export function savePicture(frame, overlay, mirrored) {
   pen.drawImage(frame, 0, 0, picture.width, picture.height);
   pen.restore();
   pen.drawImage(overlay, 0, 0);
-  picture.toBlob((blob) => save(blob, ".png"), "image/png");
+  picture.toBlob((blob) => save(blob, dated() + ".png"), "image/png");
 }
 
 // Blobs by their ending.
 export function saveFiles(files) {
-  for (const [ending, blob] of Object.entries(files)) save(blob, "." + ending);
+  for (const [ending, blob] of Object.entries(files)) save(blob, dated() + "." + ending);
 }
 
 export function saveJson({ width, height, faces }) {
-  save(new Blob([JSON.stringify({ width, height, faces }, null, 1)], { type: "application/json" }), ".json");
+  save(new Blob([JSON.stringify({ width, height, faces }, null, 1)], { type: "application/json" }), dated() + ".json");
 }

@@ -1,0 +1,68 @@
+// Where the frames of a camera are read: by the server, or on this device.
+import { toJpeg } from "./camera.js";
+
+export class ServerSource {
+  idle = "";
+  gone = "The server does not answer. Trying again every second…";
+  #server;
+  #viewer = ""; // our name, a new one for every start
+
+  // `server` has the Python function `read_frame`.
+  constructor(server) {
+    this.#server = server;
+  }
+
+  async open() {
+    const parts = [...crypto.getRandomValues(new Uint8Array(16))];
+    this.#viewer = parts.map((b) => b.toString(16)).join("-");
+  }
+
+  // The reply to the picture on a canvas.
+  read(canvas, size) {
+    return this.#server.read_frame({ viewer: this.#viewer, frame: toJpeg(canvas, size) });
+  }
+
+  // Tell the server that we left. A closing page cancels what gradio sends for us, but not a beacon.
+  leave() {
+    const viewer = this.#viewer;
+    const { root, api_prefix, components } = window.gradio_config ?? {};
+    const page = components?.find(({ props }) => props.elem_id === "live-page");
+    if (!page) return this.#server.read_frame({ viewer }).catch(() => {});
+    const call = { component_id: page.id, fn_name: "read_frame", session_hash: "live", data: { viewer } };
+    const body = new Blob([JSON.stringify(call)], { type: "application/json" });
+    navigator.sendBeacon(root + api_prefix + "/component_server/", body);
+  }
+}
+
+export class DeviceSource {
+  idle = " Its frames stay on this device.";
+  gone = "The networks in this browser do not answer. Trying again every second…";
+  #open;
+  #device = null;
+
+  // `open` gives the device of `device.js`, and is told what to call with words while it loads.
+  constructor(open) {
+    this.#open = open;
+  }
+
+  async open(progress) {
+    this.#device = await this.#open(progress);
+    this.#device.restart();
+  }
+
+  read(canvas) {
+    const { width, height } = canvas;
+    return this.#device.readFrame(canvas.getContext("2d").getImageData(0, 0, width, height));
+  }
+
+  leave() {
+    this.#device?.restart();
+  }
+}
+
+// Opens the device whose modules and files lie below an address.
+export const openDevice = ({ module, site }) => async (progress) => {
+  const at = (path) => new URL(path, document.baseURI).href;
+  const { Device } = await import(at(module));
+  return Device.shared(at(site), progress);
+};

@@ -1,0 +1,65 @@
+// Files of the site, with how far they are: large ones come as gzip, whatever the host says of them.
+
+const GZIP = [0x1f, 0x8b];
+
+export class LoadError extends Error {}
+
+async function body(address, told) {
+  let response;
+  try {
+    response = await fetch(address);
+  } catch {
+    throw new LoadError("The networks cannot be loaded: there is no connection. Try again when there is one.");
+  }
+  if (!response.ok) {
+    throw new LoadError("The networks cannot be loaded: the site answers " + response.status + " for a file of theirs.");
+  }
+  const parts = [];
+  const reader = response.body.getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return new Blob(parts);
+      parts.push(value);
+      told(value.length);
+    }
+  } catch {
+    throw new LoadError("The connection broke while the networks were loaded. Reload the page to go on.");
+  }
+}
+
+async function unpacked(blob) {
+  // Some hosts unpack a .gz on its way, and browsers do it where they are told to.
+  const first = new Uint8Array(await blob.slice(0, 2).arrayBuffer());
+  if (first[0] !== GZIP[0] || first[1] !== GZIP[1]) return blob.arrayBuffer();
+  return new Response(blob.stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+}
+
+async function isWhole(bytes, file) {
+  if (bytes.byteLength !== file.bytes) return false;
+  if (!globalThis.crypto?.subtle) return true; // on plain http
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return [...digest].map((b) => b.toString(16).padStart(2, "0")).join("") === file.sha256;
+}
+
+const packs = () => Boolean(globalThis.DecompressionStream);
+
+// Bytes on the wire of a file of site.json.
+export const size = (file) => (file.gzip && packs() ? file.gzip_bytes : file.bytes);
+
+// The content of a file of site.json as an ArrayBuffer; `told` gets the number of each few bytes that
+// arrive. Throws LoadError with a sentence for people.
+export async function load(site, file, told) {
+  const packed = file.gzip && packs();
+  const blob = await body(new URL(packed ? file.gzip : file.path, site), told);
+  let bytes;
+  try {
+    bytes = packed ? await unpacked(blob) : await blob.arrayBuffer();
+  } catch {
+    bytes = new ArrayBuffer(0);
+  }
+  if (!(await isWhole(bytes, file))) {
+    throw new LoadError("The networks arrived damaged. Reload the page to load them again.");
+  }
+  return bytes;
+}

@@ -1,0 +1,194 @@
+// Photo: one picture, its faces as boxes, cards, bars and rows of a table, all of which speak of the
+// same face.
+import { fillBars, newBars } from "../agegenderemo/web/js/bars.js";
+import { say } from "../agegenderemo/web/js/said.js";
+import { save, savePicture } from "../agegenderemo/web/js/save.js";
+import { boxAt, drawFaces } from "../agegenderemo/web/js/stage.js";
+import { categorical, colorsOf, labelWords, spoken } from "../agegenderemo/web/js/words.js";
+import { faceCards, faceTable } from "./cards.js";
+import { csvText, jsonText } from "./engine/records.js";
+import { progressWords } from "./device.js";
+import { PictureError, decode } from "./picture.js";
+
+const NARROW = 760; // pixels of the page, below which the result stands under what was chosen
+const REACH = 16; // CSS pixels beside a face that a click may be
+const LETTERS = [9, 13]; // CSS pixels, between which numbers are as large as faces let them
+const NONE = "No face was found. Faces should be at least 20 pixels wide and not far turned.";
+
+const listed = (words) => (words.length > 1 ? words.slice(0, -1).join(", ") + " and " + words.at(-1) : words[0]);
+
+// What the ranges below the numbers mean, where there are any.
+function legend(tasks, face) {
+  const names = tasks.filter(({ name }) => face[name + "_interval"]).map(({ name }) => name.replaceAll("_", " "));
+  if (!names.length) return "";
+  return ' "Probably" means: the true ' + listed(names) + " of four in five such faces lies in that range.";
+}
+
+// Runs the page in `element`. `open` gives the device; `network` names model, precision and weights.
+export function photoPage(element, { tasks, plain, network, open }) {
+  const find = (id) => element.querySelector("#" + id);
+  const message = find("photo-message");
+  const results = find("photo-results");
+  const frame = find("photo-frame");
+  const place = frame.querySelector(".photo-place");
+  const picture = place.querySelector("img");
+  const overlay = place.querySelector("canvas");
+  const cards = find("photo-cards");
+  const table = find("photo-table");
+  const bars = find("photo-bars");
+  const input = find("photo-input");
+  const drop = find("photo-drop");
+  const numbersOf = (face) => Object.fromEntries(tasks.map(({ name }) => [name, face[name]]));
+
+  let run = 0; // grows with every picture: an older one sees it and ends
+  let shown = null; // {name, width, height, faces}
+  let chosen = 0;
+
+  bars.append(find("photo-bars-title"), ...categorical(tasks).map(newBars));
+  bars.hidden = !categorical(tasks).length;
+
+  function tell(text, kind = "quiet") {
+    message.className = "note " + kind;
+    message.textContent = text;
+  }
+
+  async function read(file) {
+    const mine = ++run;
+    const name = file.name || "picture.png"; // one that was pasted
+    tell("Reading " + name + "…");
+    frame.classList.add("old");
+    try {
+      const pixels = await decode(file);
+      const device = await open((far) => mine === run && tell(progressWords(far)));
+      if (mine !== run) return;
+      tell("Reading " + name + "…");
+      const { width, height, faces } = await device.readPhoto(pixels);
+      if (mine === run) await show(file, { name, width, height, faces });
+    } catch (error) {
+      if (mine !== run) return;
+      // What was read before stays.
+      frame.classList.remove("old");
+      tell(error instanceof PictureError ? error.message : "The picture was not read: " + error.message, "bad");
+    }
+  }
+
+  async function show(file, result) {
+    const address = URL.createObjectURL(file);
+    const old = picture.src;
+    picture.src = address;
+    await picture.decode().catch(() => {});
+    if (old) URL.revokeObjectURL(old);
+    frame.classList.remove("old");
+    frame.hidden = false;
+    shown = result;
+    const { faces } = result;
+    place.style.setProperty("--wide", result.width / result.height);
+    results.hidden = !faces.length;
+    if (!faces.length) {
+      tell(NONE);
+    } else {
+      const count = faces.length === 1 ? "1 face." : faces.length + " faces, the largest first.";
+      tell(count + legend(tasks, faces[0]));
+      say(spoken(faces.map((face) => labelWords(tasks, face, numbersOf(face)))));
+      cards.replaceChildren(...faceCards(picture, scaledFaces(), tasks));
+      table.replaceChildren(...faceTable(faces, tasks));
+    }
+    choose(0);
+    if (innerWidth < NARROW) message.scrollIntoView({ block: "start" });
+  }
+
+  // Boxes in pixels of the picture that is shown, which was read smaller if it is huge.
+  function scaledFaces() {
+    const [x, y] = [picture.naturalWidth / shown.width, picture.naturalHeight / shown.height];
+    return shown.faces.map((face) => {
+      const [x1, y1, x2, y2] = face.box;
+      return { ...face, box: [x1 * x, y1 * y, x2 * x, y2 * y] };
+    });
+  }
+
+  function draw() {
+    if (!shown || !place.clientWidth) return;
+    const faces = shown.faces.map((face, id) => {
+      const short = String(id + 1);
+      const whole = short + " · " + labelWords(tasks, face, numbersOf(face));
+      return { id, box: face.box, ...colorsOf(tasks, plain, face), short, whole };
+    });
+    const shrunk = place.clientWidth / shown.width;
+    const sides = faces.map(({ box }) => (box[2] - box[0]) * shrunk).sort((a, b) => a - b);
+    const size = Math.max(LETTERS[0], Math.min(LETTERS[1], 0.8 * (sides[sides.length >> 1] ?? 0)));
+    const { width, height } = shown;
+    drawFaces(overlay, { width, height, mirrored: false, resized: () => {}, size, always: true }, faces, chosen);
+  }
+
+  function choose(index) {
+    chosen = index;
+    [...cards.children].forEach((card, i) => card.setAttribute("aria-pressed", i === index));
+    table.querySelectorAll("tbody tr").forEach((row, i) => row.classList.toggle("chosen", i === index));
+    cards.children[index]?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    const face = shown.faces[index];
+    if (face) {
+      const what = categorical(tasks).map(({ several }) => several.toLowerCase());
+      find("photo-bars-title").textContent = "Face " + (index + 1) + ": " + listed(what);
+      fillBars(bars, tasks, face);
+    }
+    draw();
+  }
+
+  const stem = () => shown.name.replace(/\.[^.]*$/, "");
+  const keep = (text, type, suffix) => save(new Blob([text], { type }), stem() + suffix);
+  const record = () => ({ file: shown.name, faces: shown.faces, ...network });
+
+  cards.addEventListener("click", (event) => {
+    const card = event.target.closest(".face-card");
+    if (card) choose(Number(card.dataset.face));
+  });
+  table.addEventListener("click", (event) => {
+    const row = event.target.closest("tbody tr");
+    if (row) choose([...row.parentElement.children].indexOf(row));
+  });
+  overlay.addEventListener("click", (event) => {
+    const scale = place.clientWidth / shown.width;
+    const boxes = shown.faces.map(({ box }) => box.map((value) => value * scale));
+    const index = boxAt(boxes, event.offsetX, event.offsetY, REACH);
+    if (index >= 0) choose(index);
+  });
+  new ResizeObserver(draw).observe(place);
+
+  find("photo-json").addEventListener("click", () => keep(jsonText(record()), "application/json", ".json"));
+  find("photo-csv").addEventListener("click", () => keep(csvText([record()], tasks), "text/csv", ".csv"));
+  find("photo-save").addEventListener("click", () => savePicture(picture, overlay, false));
+
+  input.addEventListener("change", () => {
+    const [file] = input.files;
+    input.value = ""; // the same one may be chosen again
+    if (file) read(file);
+  });
+  for (const kind of ["dragover", "drop"]) {
+    // Wherever a file is dropped: it must not take the page's place.
+    document.addEventListener(kind, (event) => {
+      event.preventDefault();
+      drop.classList.toggle("over", kind === "dragover");
+    });
+  }
+  document.addEventListener("drop", ({ dataTransfer }) => give(dataTransfer.files));
+  document.addEventListener("paste", (event) => {
+    if (event.clipboardData.files.length) event.preventDefault();
+    give(event.clipboardData.files, "What you pasted is no picture. Copy a picture, then paste it here.");
+  });
+  for (const button of element.querySelectorAll("[data-example]")) {
+    button.addEventListener("click", async () => {
+      const response = await fetch(button.dataset.example).catch(() => null);
+      if (!response?.ok) return tell("The example cannot be loaded: there is no connection.", "bad");
+      const name = button.dataset.example.split("/").pop();
+      read(new File([await response.blob()], name));
+    });
+  }
+
+  // A picture that was dropped or pasted, wherever that was.
+  function give(files, nothing = "") {
+    const [file] = files;
+    if (!file) return nothing && say(nothing, true);
+    element.dispatchEvent(new CustomEvent("wanted"));
+    read(file);
+  }
+}
