@@ -128,17 +128,17 @@ def _graph_of(
 
 def _node(data: memoryview) -> _Node:
     parts = list(fields(data))
-    texts = {
-        wanted: tuple(bytes(message_of(value)).decode() for number, value in parts if number == wanted)
-        for wanted in (_NODE_INPUT, _NODE_OUTPUT, _OP_TYPE)
-    }
-    return _Node(data, "".join(texts[_OP_TYPE]), texts[_NODE_INPUT], texts[_NODE_OUTPUT])
+    (op_type,) = _texts(parts, _OP_TYPE)
+    return _Node(data, op_type, _texts(parts, _NODE_INPUT), _texts(parts, _NODE_OUTPUT))
+
+
+def _texts(parts: Sequence[_Part], wanted: int) -> tuple[str, ...]:
+    return tuple(bytes(message_of(value)).decode() for number, value in parts if number == wanted)
 
 
 def _text(message: memoryview, wanted: int) -> str:
     """A text field; empty where it is missing."""
-    found = [bytes(message_of(value)) for number, value in fields(message) if number == wanted]
-    return found[-1].decode() if found else ""
+    return "".join(_texts(list(fields(message)), wanted)[-1:])
 
 
 def _inlined(tensor: memoryview, weights: memoryview) -> bytes:
