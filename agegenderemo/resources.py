@@ -9,9 +9,12 @@ _PACKAGE = Path(__file__).resolve().parent
 
 DEFAULT_MODEL = "agegendernet"
 
+PHOTOS = ("astronaut.jpg", "grace-hopper.jpg", "solvay-1927.jpg")
+"""Pictures in ``examples`` that the pages offer."""
+
 
 def resource_folder(name: str) -> Path:
-    """``checkpoints`` or ``examples``, in a wheel, a clone or an editable install.
+    """``checkpoints``, ``examples`` or ``browser``, in a wheel, a clone or an editable install.
 
     Raises FileNotFoundError where the installation lacks it.
     """

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 # ONNX Runtime reads it when it is imported; without it, it would write and send usage reports.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -49,3 +50,13 @@ class Session:
         """The outputs for one input."""
         options = _GIVE_BACK if x.nbytes > _LARGE_INPUT else None
         return tuple(self._session.run(None, {self._input: np.ascontiguousarray(x)}, options))
+
+
+def constants(graph: bytes) -> dict[str, NDArray[Any]]:
+    """The outputs by name of a graph that has no inputs."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    names = [one.name for one in session.get_outputs()]
+    return dict(zip(names, session.run(names, {}), strict=True))

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "agegenderemo"
 
 BASE = ("errors", "tasks", "types", "files", "resources", "model_info", "runtime", "results",
         "report", "imaging")  # fmt: skip
-RUN = (*BASE, "detection", "inference", "video", "batch", "web", "cli")
+RUN = (*BASE, "detection", "inference", "video", "batch", "web", "static_site", "cli")
 TRAIN = (*BASE, "models", "data", "export", "evaluation", "training", "cli")
 
 ACROSS = ("inference/torch_backend.py", "cli/")

@@ -1,4 +1,5 @@
-"""As much of protobuf and of ONNX as tells what a graph says of itself and which files it names.
+"""As much of protobuf and of ONNX as tells what a graph says of itself and which files it names,
+and as writes a changed one.
 
 The ``onnx`` package is 20 MB and 0.2 s for what a few fields hold.
 """
@@ -34,7 +35,7 @@ class ExternalTensor:
 
 def metadata(model: bytes) -> dict[str, str]:
     """The text by name that a serialised ONNX model carries; raises ValueError for other bytes."""
-    return dict(_pair(value) for number, value in _fields(memoryview(model)) if number == _METADATA)
+    return dict(_pair(value) for number, value in fields(memoryview(model)) if number == _METADATA)
 
 
 def external_tensors(model: bytes) -> list[ExternalTensor]:
@@ -42,28 +43,29 @@ def external_tensors(model: bytes) -> list[ExternalTensor]:
 
     Raises ValueError for other bytes, or a tensor that does not say where it lies.
     """
-    found = (_external(tensor) for tensor in _tensors(memoryview(model), "model", 0))
+    found = (external_tensor(tensor) for tensor in _tensors(memoryview(model), "model", 0))
     return [one for one in found if one is not None]
 
 
 def _tensors(message: memoryview, kind: str, depth: int) -> Iterator[memoryview]:
     if depth > _MAX_DEPTH:
         raise ValueError("graphs are nested too deeply")
-    for number, value in _fields(message):
+    for number, value in fields(message):
         inner = _ROADS[kind].get(number)
         if inner is None:
             continue
-        part = _message(value)
+        part = message_of(value)
         if inner == "tensor":
             yield part
         else:
             yield from _tensors(part, inner, depth + (inner == "graph"))
 
 
-def _external(tensor: memoryview) -> ExternalTensor | None:
+def external_tensor(tensor: memoryview) -> ExternalTensor | None:
+    """Where a TensorProto's numbers lie; None where it holds them itself."""
     places: dict[str, str] = {}
     elsewhere = False
-    for number, value in _fields(tensor):
+    for number, value in fields(tensor):
         if number == _EXTERNAL_DATA:
             key, text = _pair(value)
             places[key] = text
@@ -79,17 +81,18 @@ def _external(tensor: memoryview) -> ExternalTensor | None:
 
 def _pair(value: int | memoryview) -> tuple[str, str]:
     """A StringStringEntry."""
-    parts = dict(_fields(_message(value)))
-    return tuple(bytes(_message(parts.get(n, memoryview(b"")))).decode() for n in (1, 2))  # type: ignore[return-value]
+    parts = dict(fields(message_of(value)))
+    return tuple(bytes(message_of(parts.get(n, memoryview(b"")))).decode() for n in (1, 2))  # type: ignore[return-value]
 
 
-def _message(value: int | memoryview) -> memoryview:
+def message_of(value: int | memoryview) -> memoryview:
+    """The bytes of a field; raises ValueError for a number."""
     if isinstance(value, int):
         raise ValueError("a number stands where a message is wanted")
     return value
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Number and value of each field: an integer, or the bytes of a string or message."""
     at = 0
     while at < len(message):
@@ -109,6 +112,22 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
             raise ValueError("a field is cut off")
         yield tag >> 3, message[at : at + length]
         at += length
+
+
+def field_bytes(number: int, value: int | bytes | memoryview) -> bytes:
+    """A field as `fields` reads it: an integer as a varint, anything else with its length."""
+    if isinstance(value, int):
+        return _varint_bytes(number << 3 | _VARINT) + _varint_bytes(value)
+    return _varint_bytes(number << 3 | _BYTES) + _varint_bytes(len(value)) + bytes(value)
+
+
+def _varint_bytes(value: int) -> bytes:
+    parts = bytearray()
+    while value > 0x7F:
+        parts.append(value & 0x7F | 0x80)
+        value >>= 7
+    parts.append(value)
+    return bytes(parts)
 
 
 def _varint(message: memoryview, at: int) -> tuple[int, int]:

@@ -37,11 +37,15 @@ def script(*modules: str) -> str:
 def tasks_attribute(tasks: Sequence[TaskSpec]) -> str:
     """The tasks for the page's scripts, as the value of an attribute: JSON, percent-encoded so that
     no class name means anything to HTML or to gradio's templates."""
-    described = {
+    return quote(json.dumps(described_tasks(tasks)))
+
+
+def described_tasks(tasks: Sequence[TaskSpec]) -> dict[str, object]:
+    """The tasks for the page's scripts, as plain JSON types."""
+    return {
         "tasks": [_described(spec) for spec in tasks],
         "plain": {"color": NEUTRAL_COLOR, "ink": text_on(NEUTRAL_COLOR)},
     }
-    return quote(json.dumps(described))
 
 
 def _described(spec: TaskSpec) -> dict[str, object]:

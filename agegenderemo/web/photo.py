@@ -14,7 +14,7 @@ from agegenderemo.imaging.draw import annotate, face_color, prediction_text
 from agegenderemo.imaging.load import shrink
 from agegenderemo.imaging.palette import text_on
 from agegenderemo.inference.analyzer import Analyzer
-from agegenderemo.resources import resource_folder
+from agegenderemo.resources import PHOTOS, resource_folder
 from agegenderemo.tasks import RegressionPrediction, TaskSpec
 from agegenderemo.types import Face, RGBImage
 from agegenderemo.web import assets, words
@@ -32,7 +32,6 @@ from agegenderemo.web.guard.picture_pool import PicturePool
 from agegenderemo.web.picture_input import PictureFile
 from agegenderemo.web.reading import Photo, read_photo
 
-EXAMPLES = ("astronaut.jpg", "grace-hopper.jpg", "solvay-1927.jpg")
 _ABOUT_EXAMPLES = (
     "Eileen Collins, Grace Hopper, and the Solvay conference of 1927, in which the shipped network "
     "takes Marie Curie for a man."
@@ -61,7 +60,7 @@ def photo_page(analyzer: Analyzer, store: Store) -> None:
                 webcam_options=gr.WebcamOptions(mirror=False),
             )
             gr.Examples(
-                [str(store.keep(resource_folder("examples") / name)) for name in EXAMPLES],
+                [str(store.keep(resource_folder("examples") / name)) for name in PHOTOS],
                 picture,
                 label="Or try one of these",
                 elem_id="photo-examples",

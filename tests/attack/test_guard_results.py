@@ -22,7 +22,7 @@ from agegenderemo.errors import CheckpointError
 from agegenderemo.report import load_card
 from agegenderemo.resources import default_checkpoint
 from agegenderemo.web import many, photo
-from agegenderemo.web.about import figures_html
+from agegenderemo.web.about_text import figures_html
 from agegenderemo.web.guard import Limits, Store
 
 pytestmark = pytest.mark.slow

@@ -1,0 +1,68 @@
+"""A server to look at a site on this machine: it sends files, and nothing else."""
+
+import re
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from agegenderemo.errors import AgeGenderEmoError
+
+HOST = "127.0.0.1"
+PORT = 8000
+
+_KINDS = {
+    ".css": "text/css; charset=utf-8",
+    ".gz": "application/gzip",
+    ".html": "text/html; charset=utf-8",
+    ".jpg": "image/jpeg",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".md": "text/markdown; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+    ".wasm": "application/wasm",
+    ".webmanifest": "application/manifest+json",
+}
+_NEVER_CHANGES = re.compile(r"/(app-[0-9a-f]{16}|files)/")
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    extensions_map = _KINDS | {"": "application/octet-stream"}
+
+    def guess_type(self, path: object) -> str:
+        # Not from the system's own table, which differs between machines.
+        return _KINDS.get(Path(str(path)).suffix.lower(), "application/octet-stream")
+
+    def list_directory(self, path: object) -> None:
+        self.send_error(404)
+
+    def end_headers(self) -> None:
+        forever = "public, max-age=31536000, immutable"
+        self.send_header(
+            "Cache-Control", forever if _NEVER_CHANGES.match(self.path) else "no-cache"
+        )
+        self.send_header("X-Content-Type-Options", "nosniff")
+        super().end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+def server(folder: Path, port: int = PORT) -> ThreadingHTTPServer:
+    """A server of a folder, bound and ready for ``serve_forever``; port 0 takes a free one.
+
+    Raises AgeGenderEmoError where the port cannot be had.
+    """
+
+    def handler(*given: object) -> _Handler:
+        return _Handler(*given, directory=str(folder))  # type: ignore[arg-type]
+
+    try:
+        return ThreadingHTTPServer((HOST, port), handler)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or "no such port"
+        raise AgeGenderEmoError(
+            f"Port {port} cannot be had ({reason}); give another: --serve PORT."
+        ) from error
