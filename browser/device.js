@@ -63,9 +63,9 @@ export class Device {
     return this.#call("frame", { width, height, data: data.buffer }, [data.buffer]);
   }
 
-  // The faces of a picture, an ImageData; `search` is "auto", "plain" or "thorough".
-  readPhoto({ width, height, data }, search = "auto") {
-    return this.#call("photo", { width, height, data: data.buffer, search }, [data.buffer]);
+  // The record of a picture, an ImageData, as the package writes it; `file` is its name.
+  readPhoto(file, { width, height, data }) {
+    return this.#call("photo", { file, width, height, data: data.buffer }, [data.buffer]);
   }
 
   // The next frame is the first of a stream.

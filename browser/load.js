@@ -4,10 +4,10 @@ const GZIP = [0x1f, 0x8b];
 
 export class LoadError extends Error {}
 
-async function body(address, told) {
+async function body(address, told, cache) {
   let response;
   try {
-    response = await fetch(address);
+    response = await fetch(address, { cache });
   } catch {
     throw new LoadError("The networks cannot be loaded: there is no connection. Try again when there is one.");
   }
@@ -51,15 +51,18 @@ export const size = (file) => (file.gzip && packs() ? file.gzip_bytes : file.byt
 // arrive. Throws LoadError with a sentence for people.
 export async function load(site, file, told) {
   const packed = file.gzip && packs();
-  const blob = await body(new URL(packed ? file.gzip : file.path, site), told);
-  let bytes;
-  try {
-    bytes = packed ? await unpacked(blob) : await blob.arrayBuffer();
-  } catch {
-    bytes = new ArrayBuffer(0);
+  const address = new URL(packed ? file.gzip : file.path, site);
+  // What lies damaged in the browser's cache is there the next time too: then it is asked for anew.
+  for (const cache of ["default", "reload"]) {
+    let count = 0;
+    const counted = (more) => {
+      count += more;
+      told(more);
+    };
+    const blob = await body(address, counted, cache);
+    const bytes = await (packed ? unpacked(blob) : blob.arrayBuffer()).catch(() => new ArrayBuffer(0));
+    if (await isWhole(bytes, file)) return bytes;
+    told(-count);
   }
-  if (!(await isWhole(bytes, file))) {
-    throw new LoadError("The networks arrived damaged. Reload the page to load them again.");
-  }
-  return bytes;
+  throw new LoadError("The networks arrived damaged. Reload the page to load them again.");
 }

@@ -2,6 +2,8 @@
 import { livePage } from "../agegenderemo/web/js/live.js";
 import { DeviceSource } from "../agegenderemo/web/js/sources.js";
 import { Device, progressWords, trouble } from "./device.js";
+import { taskSpec } from "./engine/tasks.js";
+import { keepForOffline } from "./offline.js";
 import { photoPage } from "./photo.js";
 
 const SITE = new URL("./site.json", document.baseURI).href;
@@ -67,8 +69,10 @@ async function prepare() {
       tell(progressWords(far));
       [bar.max, bar.value] = [far.total, far.loaded];
     });
-    document.body.dataset.ready = "true";
     loading.hidden = true;
+    document.body.dataset.ready = "true";
+    // Not before: what was loaded is not fetched again.
+    if (await keepForOffline()) document.body.dataset.offline = "true";
   } catch (error) {
     bar.hidden = true;
     again.hidden = Boolean(trouble());
@@ -83,10 +87,6 @@ const live = find("live");
 find("live-local").parentElement.remove(); // there is nowhere else
 livePage(find("page-live"), new DeviceSource((said) => device((far) => said(progressWords(far)))));
 
-const { tasks, plain, network } = JSON.parse(decodeURIComponent(live.dataset.tasks));
-photoPage(find("page-photo"), { tasks, plain, network, open: device });
+const { tasks, plain, specs } = JSON.parse(decodeURIComponent(live.dataset.tasks));
+photoPage(find("page-photo"), { tasks, plain, specs: specs.map(taskSpec), open: device });
 find("page-photo").addEventListener("wanted", () => go("photo"));
-
-// ---------------------------------------------------------------- offline
-
-navigator.serviceWorker?.register("./sw.js").catch(() => {}); // on plain http there is none

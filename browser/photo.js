@@ -24,8 +24,9 @@ function legend(tasks, face) {
   return ' "Probably" means: the true ' + listed(names) + " of four in five such faces lies in that range.";
 }
 
-// Runs the page in `element`. `open` gives the device; `network` names model, precision and weights.
-export function photoPage(element, { tasks, plain, network, open }) {
+// Runs the page in `element`. `open` gives the device; `specs` are the tasks as the engine knows them,
+// `tasks` and `plain` as `described_tasks` of assets.py has them for a page.
+export function photoPage(element, { tasks, plain, specs, open }) {
   const find = (id) => element.querySelector("#" + id);
   const message = find("photo-message");
   const results = find("photo-results");
@@ -41,7 +42,7 @@ export function photoPage(element, { tasks, plain, network, open }) {
   const numbersOf = (face) => Object.fromEntries(tasks.map(({ name }) => [name, face[name]]));
 
   let run = 0; // grows with every picture: an older one sees it and ends
-  let shown = null; // {name, width, height, faces}
+  let shown = null; // the record of a picture
   let chosen = 0;
 
   bars.append(find("photo-bars-title"), ...categorical(tasks).map(newBars));
@@ -62,8 +63,8 @@ export function photoPage(element, { tasks, plain, network, open }) {
       const device = await open((far) => mine === run && tell(progressWords(far)));
       if (mine !== run) return;
       tell("Reading " + name + "…");
-      const { width, height, faces } = await device.readPhoto(pixels);
-      if (mine === run) await show(file, { name, width, height, faces });
+      const record = await device.readPhoto(name, pixels);
+      if (mine === run) await show(file, record);
     } catch (error) {
       if (mine !== run) return;
       // What was read before stays.
@@ -72,7 +73,7 @@ export function photoPage(element, { tasks, plain, network, open }) {
     }
   }
 
-  async function show(file, result) {
+  async function show(file, record) {
     const address = URL.createObjectURL(file);
     const old = picture.src;
     picture.src = address;
@@ -80,9 +81,9 @@ export function photoPage(element, { tasks, plain, network, open }) {
     if (old) URL.revokeObjectURL(old);
     frame.classList.remove("old");
     frame.hidden = false;
-    shown = result;
-    const { faces } = result;
-    place.style.setProperty("--wide", result.width / result.height);
+    shown = record;
+    const { width, height, faces } = record;
+    place.style.setProperty("--wide", width / height);
     results.hidden = !faces.length;
     if (!faces.length) {
       tell(NONE);
@@ -134,9 +135,8 @@ export function photoPage(element, { tasks, plain, network, open }) {
     draw();
   }
 
-  const stem = () => shown.name.replace(/\.[^.]*$/, "");
+  const stem = () => shown.file.replace(/\.[^.]*$/, "");
   const keep = (text, type, suffix) => save(new Blob([text], { type }), stem() + suffix);
-  const record = () => ({ file: shown.name, faces: shown.faces, ...network });
 
   cards.addEventListener("click", (event) => {
     const card = event.target.closest(".face-card");
@@ -154,8 +154,8 @@ export function photoPage(element, { tasks, plain, network, open }) {
   });
   new ResizeObserver(draw).observe(place);
 
-  find("photo-json").addEventListener("click", () => keep(jsonText(record()), "application/json", ".json"));
-  find("photo-csv").addEventListener("click", () => keep(csvText([record()], tasks), "text/csv", ".csv"));
+  find("photo-json").addEventListener("click", () => keep(jsonText(shown, specs), "application/json", ".json"));
+  find("photo-csv").addEventListener("click", () => keep(csvText([shown], specs), "text/csv", ".csv"));
   find("photo-save").addEventListener("click", () => savePicture(picture, overlay, false));
 
   input.addEventListener("change", () => {

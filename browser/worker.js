@@ -3,11 +3,12 @@ import { Analyzer } from "./engine/analyzer.js";
 import { fromRgba } from "./engine/image.js";
 import { MtcnnDetector } from "./engine/mtcnn.js";
 import { Predictor } from "./engine/predictor.js";
-import { faceRecord, trackedRecord } from "./engine/records.js";
+import { pictureRecord, trackedRecord } from "./engine/records.js";
 import { load, size } from "./load.js";
 import { openNetwork, openRuntime } from "./networks.js";
 
 let analyzer = null;
+let network = null; // what gives the answers: its model, precision and weights_sha256
 let tracker = null; // of the camera's people
 
 // Loads what site.json lists below an address.
@@ -22,15 +23,16 @@ async function open({ site, description }) {
     names.filter((name) => name !== "runtime").map(async (name) => (bytes[name] = await load(site, files[name], told))),
   );
   const ort = await openRuntime(new URL(files.runtime.path, site).href, bytes.wasm);
-  const network = (name, weights) => openNetwork(ort, bytes[name], weights);
-  const [pnet, rnet, onet] = [await network("pnet"), await network("rnet"), await network("onet")];
+  const graph = (name, weights) => openNetwork(ort, bytes[name], weights);
+  const [pnet, rnet, onet] = [await graph("pnet"), await graph("rnet"), await graph("onet")];
   const weights = bytes.weights ? [{ path: files.weights.location, data: new Uint8Array(bytes.weights) }] : [];
-  const reader = await network("graph", weights);
+  const reader = await graph("graph", weights);
   analyzer = new Analyzer({
     detector: new MtcnnDetector({ pnet, rnet, onet }),
     predictor: new Predictor(reader, info),
     info,
   });
+  network = description.network;
   tracker = analyzer.tracker();
   return {};
 }
@@ -42,10 +44,11 @@ async function frame({ width, height, data }) {
   return { width, height, ms: performance.now() - began, faces: faces.map(trackedRecord) };
 }
 
-async function photo({ width, height, data, search }) {
+async function photo({ file, width, height, data }) {
   const picture = fromRgba(new Uint8Array(data), width, height);
-  const faces = await analyzer.analyze(picture, { search });
-  return { width, height, faces: faces.map(faceRecord) };
+  const { search, detections } = await analyzer.find(picture);
+  const faces = await analyzer.readFaces(picture, detections);
+  return pictureRecord({ file, width, height, search, faces, network });
 }
 
 async function restart() {

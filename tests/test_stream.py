@@ -131,6 +131,18 @@ def test_followed_boxes_are_those_of_a_search(analyzer: Analyzer, scene: Scene) 
     assert iou(followed.face.box, searched.box) > 0.8
 
 
+def test_frames_of_another_size_show_the_same_person(analyzer: Analyzer, scene: Scene) -> None:
+    """A slow line gets smaller frames: faces lie elsewhere in them."""
+
+    def stream(i: int) -> RGBImage:
+        frame = Image.fromarray(scene.frame(i, {"woman": (220, 120)}))
+        side = (640, 320, 640)[i // 7]
+        return np.asarray(frame.resize((side, side * 3 // 4)))
+
+    shown = play(analyzer, stream, 21)
+    assert [set(faces) for faces in shown] == [{1}] * 21
+
+
 def test_a_tracker_takes_its_thresholds(analyzer: Analyzer, scene: Scene) -> None:
     frame = scene.frame(0, {"woman": (20, 120), "man": (380, 120)})
     assert len(analyzer.tracker().update(frame, 0.0)) == 2

@@ -47,6 +47,7 @@ class FaceTracker:
         self._faced = math.inf  # when a face was last seen, or the first frame came
         self._view = _AS_IT_IS  # of the frames in which faces are seen
         self._tries = 0  # searches since none is seen
+        self._size: tuple[int, ...] = ()  # of the last frame: places are pixels of it
 
     @property
     def last_seen(self) -> float:
@@ -65,13 +66,15 @@ class FaceTracker:
         """The faces of the next frame, RGB uint8 H×W×3, with settled predictions.
 
         ``time`` is in seconds of a clock that only goes forward; ``cut`` says that this frame
-        begins another shot, so that nobody is where they were; ``search_every`` stands in for the
-        threshold, as where many streams share the cores. Raises ImageError for an array of another
+        begins another shot, so that nobody is where they were, as where frames have another size than
+        before; ``search_every`` stands in for the threshold, as where many streams share the cores. Raises ImageError for an array of another
         kind, ValueError for a time that is not finite.
         """
         if not math.isfinite(time):
             raise ValueError(f"time must be a finite number of seconds, not {time}")
         frame = load_image(frame)
+        cut = cut or frame.shape != (self._size or frame.shape)
+        self._size = frame.shape
         if cut:
             self._tracks.cut()
             self._searched = -math.inf

@@ -25,10 +25,10 @@ from agegenderemo.model_info import Precision
 from agegenderemo.resources import PHOTOS, resource_folder
 from agegenderemo.static_site.modules import APP, PAGE, WORKER, app_files
 from agegenderemo.static_site.page import icons, manifest, readme, with_head
+from agegenderemo.static_site.pieces import page_pieces
 from agegenderemo.static_site.runtime import LICENCE, VERSION, Runtime
 from agegenderemo.static_site.standalone import standalone
 from agegenderemo.web.about_text import article
-from agegenderemo.web.assets import described_tasks
 
 DATA = "site.json"
 HASH_DIGITS = 16
@@ -120,13 +120,15 @@ def build_site(
         "app": app,
         "network": dict(analyzer.network),
         "info": analyzer.info.to_dict(),
-        "card": _card(analyzer),
         "files": entries,
-        "tasks": described_tasks(analyzer.tasks),
-        "examples": [one["path"] for one in examples],
         "licences": [licence["path"]],
     }
-    page = with_head((source / PAGE).read_text(encoding="utf-8")).replace(APP, app)
+    about = article(analyzer.card, analyzer.tasks, _WHAT_HAPPENS)
+    shown = [one["path"] for one in examples]
+    page = (source / PAGE).read_text(encoding="utf-8")
+    for name, piece in page_pieces(analyzer.info, analyzer.network, about, shown).items():
+        page = page.replace(f"@{name}@", piece)
+    page = with_head(page).replace(APP, app)
     plain = {
         **icons(),
         "manifest.webmanifest": manifest(),
@@ -136,8 +138,8 @@ def build_site(
     hashed = {f"{app}/{name}": content for name, content in modules.items()}
     digests = {path: (sha256(content),) for path, content in hashed.items()} | files.digests
     worker = _worker((source / WORKER).read_text(encoding="utf-8"), app, digests, plain)
-    name, shown = str(analyzer.network["model"]), analyzer.network["precision"]
-    described = readme(name, shown, __version__)
+    network = analyzer.network
+    described = readme(network["model"], network["precision"], __version__)
     content = {**hashed, **files.content}
     # The page last: until then a site of before is whole.
     content |= {DATA: plain[DATA], "README.md": described, **plain, WORKER: worker}
@@ -157,12 +159,6 @@ def _network(files: _Files, checkpoint: Path, precision: Precision) -> dict[str,
     # The name by which the graph asks for it.
     beside["location"] = location(external_tensors(graph))
     return {"graph": files.add(f"{name}.onnx", graph), "weights": beside}
-
-
-def _card(analyzer: Analyzer) -> dict[str, Any]:
-    """What About shows: HTML made of escaped text, and the facts of its first lines."""
-    facts = {key: analyzer.card[key] for key in ("name", "model", "parameters", "size")}
-    return facts | {"html": article(analyzer.card, analyzer.tasks, _WHAT_HAPPENS)}
 
 
 def _worker(

@@ -25,6 +25,7 @@ export class FaceTracker {
     this.faced = Infinity; // when a face was last seen, or the first frame came
     this.view = AS_IT_IS; // of the frames in which faces are seen
     this.tries = 0; // searches since none is seen
+    this.size = null; // of the last frame: places are pixels of it
   }
 
   // When a frame was last searched or held a face, in seconds of the caller's clock; minus infinity
@@ -35,12 +36,16 @@ export class FaceTracker {
 
   // The faces of the next frame as `{ trackId, face, settled }`, with settled predictions. `time` is
   // in seconds of a clock that only goes forward; `cut` says that this frame begins another shot, so
-  // that nobody is where they were; `searchEvery` stands in for the threshold.
+  // that nobody is where they were, as where frames have another size than before; `searchEvery`
+  // stands in for the threshold.
   async update(frame, time, { cut = false, searchEvery = this.thresholds.searchEvery } = {}) {
     if (!Number.isFinite(time)) throw new RangeError(`time must be a finite number of seconds, not ${time}`);
     checkImage(frame);
     const { analyzer, tracks } = this;
-    if (cut) {
+    const size = `${frame.width}×${frame.height}`;
+    const other = this.size !== null && size !== this.size;
+    this.size = size;
+    if (cut || other) {
       tracks.cut();
       this.searched = -Infinity;
     }

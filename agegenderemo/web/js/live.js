@@ -213,7 +213,7 @@ export function livePage(element, source, choose = null) {
     if (lastReply) interval = interval ? 0.9 * interval + 0.1 * between : between;
     lastReply = now;
     frames += 1;
-    if (frames % SIZED_EVERY === 0) size = frameSize(size, line.roundTrip);
+    if (source.sized && frames % SIZED_EVERY === 0) size = frameSize(size, line.roundTrip);
     recording?.add(reply.faces, now);
     emptyReplies = reply.faces.length ? 0 : emptyReplies + 1;
     setState(

@@ -2,6 +2,7 @@
 import { toJpeg } from "./camera.js";
 
 export class ServerSource {
+  sized = true; // smaller frames are quicker on their way
   idle = "";
   gone = "The server does not answer. Trying again every second…";
   #server;
@@ -35,6 +36,7 @@ export class ServerSource {
 }
 
 export class DeviceSource {
+  sized = false;
   idle = " Its frames stay on this device.";
   gone = "The networks in this browser do not answer. Trying again every second…";
   #open;
