@@ -1,0 +1,276 @@
+"""The static site in headless Chromium: without a network, in a new version, under its policy."""
+
+import contextlib
+import json
+import socket
+import time
+from collections.abc import Iterator
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import pytest
+from browser import CHROMIUM, FLAGS
+from pages import needs_browser
+from static_pages import page_folder, real_runtime, small_site
+
+from agegenderemo import Analyzer, load_image
+from agegenderemo.inference.backends import OnnxBackend
+from agegenderemo.inference.graph import read_graph
+from agegenderemo.inference.predictor import preprocess
+from agegenderemo.resources import default_checkpoint
+from agegenderemo.static_site.build import build_site
+from agegenderemo.static_site.serve import server
+from agegenderemo.static_site.write import write_site
+
+try:
+    from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+except ImportError:
+    Browser = BrowserContext = Page = None  # type: ignore[assignment,misc]
+
+pytestmark = needs_browser
+
+SAID = "() => document.getElementById('said')?.textContent"
+KEPT = """async () => {
+  const found = {};
+  for (const name of await caches.keys()) {
+    found[name] = (await (await caches.open(name)).keys()).map((one) => new URL(one.url).pathname);
+  }
+  return found;
+}"""
+RUN = """\
+const site = await (await fetch("./site.json")).json();
+const unpacked = async ({ gzip }) => {
+  const stream = (await fetch(gzip)).body.pipeThrough(new DecompressionStream("gzip"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+};
+const ort = await import(new URL(site.files.runtime.path, document.baseURI));
+ort.env.wasm.numThreads = 1;
+ort.env.wasm.wasmBinary = await unpacked(site.files.wasm);
+const session = await ort.InferenceSession.create(await unpacked(site.files.graph));
+window.answers = async (data, dims) => {
+  const faces = new ort.Tensor("float32", Float32Array.from(data), dims);
+  const found = Object.entries(await session.run({ faces }));
+  return Object.fromEntries(found.map(([name, one]) => [name, Array.from(one.data)]));
+};
+document.getElementById("said").textContent = "TEXT";
+"""
+
+
+class Host:
+    """A static host of a folder that can go away and come back on its port."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = 0
+        self._server: ThreadingHTTPServer | None = None
+        self._open: list[socket.socket] = []
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    def start(self) -> None:
+        self._server = server(self.folder, self.port)
+        self.port = int(self._server.server_address[1])
+        serve, open_ones = self._server.process_request, self._open
+
+        def noted(request: Any, address: Any) -> None:
+            open_ones.append(request)
+            serve(request, address)
+
+        self._server.process_request = noted  # type: ignore[method-assign]
+        Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        """Go away, connections that are kept open too."""
+        if self._server:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+        while self._open:
+            with contextlib.suppress(OSError):  # closed before
+                self._open.pop().shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> "Iterator[Browser]":
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(chromium: "Browser") -> "Iterator[BrowserContext]":
+    context = chromium.new_context()
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    (tmp_path / "site").mkdir()
+    host = Host(tmp_path / "site")
+    yield host
+    host.stop()
+
+
+def publish(host: Host, text: str) -> str:
+    """Write a version into the folder that is served; the name of its modules' folder."""
+    site = small_site(host.folder.parent / "page", text)
+    write_site(site, host.folder)
+    return str(json.loads(site.files["site.json"])["app"])
+
+
+def until(page: "Page", question: str, answer: Any = True) -> None:
+    """Wait for an answer of the page; its policy forbids what playwright's own waiting does."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        if (got := page.evaluate(question)) == answer:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{question} is {got!r}, not {answer!r}")
+
+
+def says(page: "Page", text: str, app: str) -> None:
+    """Wait until the page is that version, its record too."""
+    until(page, SAID, f"{text} 30 50\N{NO-BREAK SPACE}% {app}")
+
+
+def visit(context: "BrowserContext", host: Host, text: str, app: str) -> "Page":
+    """Open the page, and wait until it says that it is kept for offline use."""
+    page = context.new_page()
+    page.goto(host.url)
+    says(page, text, app)
+    until(page, "() => document.getElementById('offline').textContent", "true")
+    return page
+
+
+def wait_kept(page: "Page", app: str, other: str) -> None:
+    """Wait until all of a version is kept and nothing of another."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        kept = page.evaluate(KEPT)
+        text = json.dumps(kept)
+        if len(kept) == 2 and f"/{app}/main.js" in text and f"/{other}/" not in text:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"it keeps {json.dumps(kept, indent=1)}")
+
+
+def test_it_works_when_the_host_is_gone(context: "BrowserContext", host: Host) -> None:
+    app = publish(host, "one")
+    page = visit(context, host, "one", app)
+    host.stop()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.reload()
+    says(page, "one", app)
+    other = context.new_page()
+    other.goto(f"{host.url}index.html?again#photo")
+    says(other, "one", app)
+    files = json.loads((host.folder / "site.json").read_text())["files"]
+    for entry in files.values():
+        path = entry.get("gzip", entry["path"])
+        size = "async (path) => (await (await fetch(path)).arrayBuffer()).byteLength"
+        assert page.evaluate(size, path) == (host.folder / path).stat().st_size
+    assert wrong == []
+
+
+def test_what_is_not_kept_is_not_made_up(context: "BrowserContext", host: Host) -> None:
+    page = visit(context, host, "one", publish(host, "one"))
+    assert page.evaluate("async () => (await fetch('./gone.json')).status") == 404
+    kept = page.evaluate(KEPT)
+    paths = [path for found in kept.values() for path in found]
+    assert len(paths) == len(set(paths))
+    assert not [path for path in paths if path.endswith((".wasm", ".onnx"))]  # gzipped alone
+    host.stop()
+    failed = "async () => { try { await fetch('./gone.json') } catch { return 'failed' } }"
+    assert page.evaluate(failed) == "failed"
+
+
+def test_a_reload_brings_the_new_version_and_it_stays(
+    context: "BrowserContext", host: Host
+) -> None:
+    old = publish(host, "one")
+    page = visit(context, host, "one", old)
+    new = publish(host, "two")
+    page.reload()
+    says(page, "two", new)
+    wait_kept(page, new, old)
+    host.stop()
+    page.reload()
+    says(page, "two", new)
+
+
+def test_an_old_page_that_is_open_keeps_its_files(context: "BrowserContext", host: Host) -> None:
+    old = publish(host, "one")
+    first = visit(context, host, "one", old)
+    second = visit(context, host, "one", old)
+    new = publish(host, "two")
+    second.reload()
+    says(second, "two", new)
+    waiting = "async () => Boolean((await navigator.serviceWorker.getRegistration()).waiting)"
+    until(second, waiting)
+    second.wait_for_timeout(500)
+    assert first.evaluate(waiting)
+    fetched = f"async () => (await fetch('./{old}/engine/deep.js')).status"
+    assert first.evaluate(fetched) == 200  # the host has it no more
+    first.close()
+    second.reload()
+    says(second, "two", new)
+    wait_kept(second, new, old)
+
+
+def test_a_version_that_is_not_whole_does_not_replace_one(
+    context: "BrowserContext", host: Host
+) -> None:
+    old = publish(host, "one")
+    page = visit(context, host, "one", old)
+    new = publish(host, "two")
+    broken = host.folder / new / "engine" / "deep.js"
+    broken.write_text(broken.read_text() + "// of another version\n")
+    page.reload()
+    says(page, "two", new)
+    idle = """async () => {
+      const found = await navigator.serviceWorker.getRegistration();
+      return !found.installing && !found.waiting;
+    }"""
+    until(page, idle)
+    host.stop()
+    page.reload()
+    says(page, "one", old)
+
+
+def test_the_real_runtime_under_the_policy_answers_as_python(
+    context: "BrowserContext", host: Host, examples: Path
+) -> None:
+    source = page_folder(host.folder.parent / "page", "ready", RUN)
+    write_site(build_site(default_checkpoint(), "int8", real_runtime(), source), host.folder)
+    page = context.new_page()
+    wrong: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: wrong.append(message.text))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(host.url)
+    until(page, SAID, "ready")
+    before = len(asked)
+    analyzer = Analyzer.from_checkpoint()
+    image = load_image(examples / "solvay-1927.jpg")
+    found = [face.detection for face in analyzer.analyze(image)][:4]
+    faces = preprocess(np.asarray(analyzer.crops(image, found)), analyzer.info.input)
+    ours: dict[str, Any] = page.evaluate(
+        "([data, dims]) => answers(data, dims)", [faces.ravel().tolist(), list(faces.shape)]
+    )
+    info, graph, weights, _ = read_graph(default_checkpoint(), "int8")
+    for name, expected in OnnxBackend(graph, info, weights)(faces).items():
+        # Another engine adds in another order; int8 rounds some of it to the next step.
+        np.testing.assert_allclose(ours[name], expected.ravel(), rtol=0, atol=0.01)
+    assert len(asked) == before
+    assert all(url.startswith(host.url) for url in asked)
+    assert wrong == []
