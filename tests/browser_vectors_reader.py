@@ -139,6 +139,7 @@ def _landmarks(
     rng: np.random.Generator, middle: NDArray[np.float64], side: float, turn: float
 ) -> Landmarks:
     upright = np.array([(-0.2, -0.2), (0.2, -0.2), (0, 0.02), (-0.17, 0.24), (0.17, 0.24)])
+    upright[2, 0] += rng.choice([0, 0, 0.16])  # some look aside
     cos, sin = math.cos(turn), math.sin(turn)
     placed = (upright + rng.normal(0, 0.02, (5, 2))) @ [[cos, sin], [-sin, cos]] * side + middle
     # The detector's numbers are float32 ones, and those of turned pictures are not.
