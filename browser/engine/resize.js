@@ -351,6 +351,14 @@ function wholeFactors(image, width, height, across, down) {
   for (let row = 0, at = 0, to = 0; row < height; row++) {
     sums.fill(0);
     for (let line = 0; line < down; line++) {
+      if (across === 2) {
+        for (let i = 0; i < sums.length; i += 3, at += 6) {
+          sums[i] += (from[at] + from[at + 3] + 1) >> 1;
+          sums[i + 1] += (from[at + 1] + from[at + 4] + 1) >> 1;
+          sums[i + 2] += (from[at + 2] + from[at + 5] + 1) >> 1;
+        }
+        continue;
+      }
       for (let i = 0; i < sums.length; i += 3) {
         let red = 0;
         let green = 0;

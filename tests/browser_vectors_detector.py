@@ -1,0 +1,269 @@
+"""What Python computes on the way to a face, for the browser's detector to be held against.
+
+`write_numbers` needs no network: resizes, turns, stretches and suppression, ``detector.json``.
+`write_faces` runs the searches: ``faces.json``.
+"""
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from agegenderemo import load_image
+from agegenderemo.detection import MtcnnDetector, find_faces
+from agegenderemo.detection.nms import nms, nms_min
+from agegenderemo.detection.rescue import Search, brightened, stretch, surely
+from agegenderemo.imaging.load import shrink
+from agegenderemo.imaging.resize import (
+    area_resize,
+    area_resize_boxes,
+    resize_bilinear,
+    summed_area,
+)
+from agegenderemo.imaging.turn import TurnedPicture
+from agegenderemo.types import Box, Detection, Landmarks, RGBImage
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+_SIZES = (
+    # Height and width of a picture, and of what becomes of it.
+    ((240, 320), (97, 129)),
+    ((480, 640), (240, 320)),  # by whole factors
+    ((270, 480), (90, 160)),
+    ((40, 64), (20, 16)),
+    ((50, 37), (48, 48)),
+    ((300, 7), (24, 24)),
+    ((5, 5), (48, 48)),
+    ((1, 1), (3, 2)),
+    ((33, 44), (33, 20)),
+    ((33, 44), (30, 44)),
+    ((33, 44), (33, 44)),
+    ((707, 7), (20, 3)),  # more than a hundred times as high as wide
+    ((700, 6), (70, 3)),
+    ((700, 6), (70, 6)),
+)
+
+
+def noise(height: int, width: int, seed: int = 0, high: int = 256) -> RGBImage:
+    return np.random.default_rng(seed).integers(0, high, (height, width, 3), dtype=np.uint8)
+
+
+def write_numbers(folder: Path) -> None:
+    vectors = {
+        "resizes": [_resized(*sizes) for sizes in _SIZES],
+        "boxes": _boxes(),
+        "planes": [_planes(length, size) for length, size in ((64, 48), (31, 48), (48, 48))],
+        "shrunk": [_shrunk(h, w, side) for h, w, side in _SHRUNK],
+        "turns": [_turned(degrees) for degrees in (0, 30, 45, 90, 135, 180, 225, 270, 315)],
+        "stretches": [_stretched(image) for image in _faint_pictures()],
+        "suppressions": [_suppressed(count, ties) for count, ties in _SUPPRESSED],
+    }
+    (folder / "detector.json").write_text(json.dumps(vectors))
+
+
+def write_faces(folder: Path) -> None:
+    detector = MtcnnDetector()
+    solvay = load_image(EXAMPLES / "solvay-1927.jpg")
+    vectors = {
+        "searches": [
+            _searched(detector, name, image, search) for name, image, search in _search_pictures()
+        ],
+        "refined": _refined(detector, solvay),
+        "live": _live(detector),
+        "surely": _surely(detector, solvay),
+    }
+    (folder / "faces.json").write_text(json.dumps(vectors))
+
+
+# --- without networks ----------------------------------------------------------------------------
+
+
+def _resized(shape: tuple[int, int], size: tuple[int, int]) -> dict[str, Any]:
+    image = noise(*shape)
+    image[: shape[0] // 3] = 255  # rounding must not pass it
+    pillow = Image.fromarray(image)
+    return {
+        "picture": _picture(image),
+        "height": size[0],
+        "width": size[1],
+        "area": _text(area_resize(image, *size)),
+        "box": _text(np.asarray(pillow.resize(size[::-1], Image.Resampling.BOX))),
+        "bilinear": _text(np.asarray(pillow.resize(size[::-1], Image.Resampling.BILINEAR))),
+    }
+
+
+def _boxes() -> dict[str, Any]:
+    image = noise(90, 120, 1)
+    boxes = [(0, 0, 120, 90), (5, 7, 29, 31), (100, 3, 101, 90), (60, 80, 111, 85)]
+    cut = area_resize_boxes(summed_area(image), np.array(boxes), 24)
+    return {"picture": _picture(image), "boxes": boxes, "size": 24, "cut": _text(cut)}
+
+
+def _planes(length: int, size: int) -> dict[str, Any]:
+    planes = np.random.default_rng(2).random((2, length, length + 9), dtype=np.float32)
+    return {
+        "planes": _text(planes),
+        "shape": planes.shape,
+        "size": size,
+        "resized": _text(resize_bilinear(planes, size)),
+    }
+
+
+_SHRUNK = ((75, 101, 30), (50, 30, 25), (3, 900, 12), (20, 30, 30), (99, 66, 50))
+
+
+def _shrunk(height: int, width: int, side: int) -> dict[str, Any]:
+    image = noise(height, width, 3)
+    small, scale = shrink(image, side)
+    return {"picture": _picture(image), "side": side, "small": _picture(small), "scale": scale}
+
+
+def _turned(degrees: int) -> dict[str, Any]:
+    image = noise(37, 52, 4)
+    copy = TurnedPicture.of(image, degrees)
+    box: Box = (4.5, 6.25, 20, 30.125)
+    points: Landmarks = ((1, 2), (3.5, 4.5), (30, 20), (51, 36), (7, 30))
+    return {
+        "picture": _picture(image),
+        "degrees": degrees,
+        "copy": _picture(copy.image),
+        "box": box,
+        "points": points,
+        "box_of": copy.box_of(box),
+        "box_back": copy.box_back(box),
+        "points_back": copy.points_back(points),
+    }
+
+
+def _faint_pictures() -> list[RGBImage]:
+    photo = load_image(EXAMPLES / "astronaut.jpg")[:200, 150:350]
+    ramp = np.broadcast_to(np.arange(40, 90, dtype=np.uint8)[None, :, None], (33, 50, 3))
+    return [
+        photo,
+        np.rint(photo * 0.06).astype(np.uint8),
+        np.full((20, 30, 3), (9, 80, 255), np.uint8),
+        np.ascontiguousarray(ramp),
+        noise(5, 7, 5, high=3),
+        noise(61, 45, 6, high=100),
+        noise(1, 1, 7),
+    ]
+
+
+def _stretched(image: RGBImage) -> dict[str, Any]:
+    return {
+        "picture": _picture(image),
+        "bright": _picture(brightened(image)),
+        "stretch": stretch(image),
+    }
+
+
+_SUPPRESSED = ((0, False), (1, False), (40, False), (400, False), (400, True))
+
+
+def _suppressed(count: int, ties: bool) -> dict[str, Any]:
+    generator = np.random.default_rng(count)
+    corners = generator.integers(0, 60, (count, 2))
+    sides = generator.integers(0, 40, (count, 2))  # some of no area
+    boxes = np.hstack((corners, corners + sides)).astype(np.float32)
+    if ties:
+        scores = generator.integers(3, 6, count).astype(np.float32) / np.float32(6)
+    else:
+        scores = generator.random(count, dtype=np.float32)
+        boxes += generator.random((count, 4), dtype=np.float32)
+    return {
+        "boxes": _text(boxes),
+        "scores": _text(scores),
+        "nms": {str(t): nms(boxes, scores, t).tolist() for t in (0.5, 0.7)},
+        "nms_min": {str(t): nms_min(boxes, scores, t).tolist() for t in (0.5, 0.7)},
+    }
+
+
+# --- with networks -------------------------------------------------------------------------------
+
+
+def _search_pictures() -> list[tuple[str, RGBImage, Search]]:
+    astronaut = load_image(EXAMPLES / "astronaut.jpg")
+    portrait = np.ascontiguousarray(astronaut[:300, 90:390])
+    small = np.asarray(Image.fromarray(portrait).resize((110, 110), Image.Resampling.BOX))
+    strip = np.full((330, 2600, 3), (110, 120, 130), np.uint8)
+    strip[90:200, 1390:1500] = small  # over the edge of a tile
+    two = np.full((300, 620, 3), 120, np.uint8)
+    two[:, :300], two[:, 320:] = portrait, portrait[::-1, ::-1]
+    return [
+        ("astronaut", astronaut, "auto"),
+        ("solvay", load_image(EXAMPLES / "solvay-1927.jpg"), "auto"),
+        ("on its head", np.ascontiguousarray(np.rot90(portrait, 2)), "plain"),
+        ("on its side", np.ascontiguousarray(np.rot90(portrait, 1)), "auto"),
+        ("one upright, one on its head", two, "auto"),
+        ("aslant", TurnedPicture.of(portrait, 135).image, "auto"),
+        ("dark", np.rint(portrait * 0.06).astype(np.uint8), "auto"),
+        ("larger than its picture", np.ascontiguousarray(astronaut[90:180, 180:260]), "auto"),
+        ("small in a large one", strip, "auto"),
+        ("thoroughly", portrait, "thorough"),
+        ("a wall", noise(60, 80, 8), "auto"),
+        ("a pixel", noise(1, 1, 9), "auto"),
+    ]
+
+
+def _searched(
+    detector: MtcnnDetector, name: str, image: RGBImage, search: Search
+) -> dict[str, Any]:
+    found = find_faces(detector, image, search)
+    return {
+        "name": name,
+        "picture": _picture(image),
+        "asked": search,
+        "search": found.search,
+        "faces": _faces(found.detections),
+    }
+
+
+def _refined(detector: MtcnnDetector, image: RGBImage) -> dict[str, Any]:
+    boxes = [
+        (x1 + 3, y1 - 4, x2 + 5, y2 - 2) for x1, y1, x2, y2 in _boxes_of(detector.detect(image))
+    ]
+    boxes += [(-90, -90, -20, -20), (10, 10, 11, 11), (20, 30, 120, 150), (1380, 0, 1460, 90)]
+    return {
+        "picture": _picture(image),
+        "boxes": boxes,
+        "faces": _faces(detector.refine(image, boxes)),
+    }
+
+
+def _live(detector: MtcnnDetector) -> dict[str, Any]:
+    """As the page searches a camera's picture."""
+    photo = Image.open(EXAMPLES / "astronaut.jpg").convert("RGB").resize((640, 640))
+    image = np.asarray(photo)[:480]
+    faces = detector.detect(image, min_face_size=30, max_side=320)
+    return {"picture": _picture(image), "faces": _faces(faces)}
+
+
+def _surely(detector: MtcnnDetector, image: RGBImage) -> dict[str, Any]:
+    faces = detector.detect(image, min_face_size=12)
+    return {
+        "picture": _picture(image),
+        "faces": _faces(faces),
+        "sure": _faces(surely(detector, image, faces)),
+    }
+
+
+def _boxes_of(faces: Sequence[Detection]) -> list[Box]:
+    return [face.box for face in faces]
+
+
+def _faces(faces: Sequence[Detection | None]) -> list[dict[str, Any] | None]:
+    return [face and asdict(face) for face in faces]
+
+
+def _picture(image: RGBImage) -> dict[str, Any]:
+    return {"width": image.shape[1], "height": image.shape[0], "data": _text(image)}
+
+
+def _text(values: NDArray[Any]) -> str:
+    return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode()
