@@ -115,7 +115,7 @@ def _planes(length: int, size: int) -> dict[str, Any]:
     }
 
 
-_SHRUNK = ((75, 101, 30), (50, 30, 25), (3, 900, 12), (20, 30, 30), (99, 66, 50))
+_SHRUNK = ((75, 101, 30), (50, 30, 25), (3, 900, 12), (20, 30, 30), (99, 66, 50), (100, 25, 50))
 
 
 def _shrunk(height: int, width: int, side: int) -> dict[str, Any]:
