@@ -28,7 +28,7 @@ def write_tracker(folder: Path) -> None:
 
 
 def _played(make: Callable[[], Iterator[tuple[People, bool]]]) -> dict[str, Any]:
-    given: Mapping[str, float] = _THRESHOLDS.get(make.__name__, {})
+    given = _THRESHOLDS.get(make.__name__, {})
     state = Tracks(INFO, Thresholds(**given))
     looks: list[str] = []
     frames = []
@@ -84,7 +84,9 @@ def _camel(name: str) -> str:
 
 
 def _plain(predictions: Mapping[str, Prediction] | None) -> dict[str, Any] | None:
-    return predictions and {name: plain(one) for name, one in predictions.items()}
+    if predictions is None:
+        return None
+    return {name: plain(one) for name, one in predictions.items()}
 
 
 # --- streams -----------------------------------------------------------------------------------
@@ -116,8 +118,8 @@ def _seen(
     mood: int | None = None,
 ) -> Observation:
     predictions = {spec.name: _read(who, frame, spec, noise) for spec in TASKS}
-    for spec in TASKS if mood is not None else ():
-        if spec.kind == "categorical":
+    for spec in TASKS:
+        if spec.kind == "categorical" and mood is not None:
             predictions[spec.name] = _read(mood, frame, spec, noise)
     own = embedding(who, 12, frame) if look is None else look
     return Observation(detection(x, y, side), own, flags, predictions)
@@ -135,7 +137,7 @@ def leaving() -> Iterator[tuple[People, bool]]:
     """One leaves, comes back elsewhere, leaves for long and is forgotten; another stays."""
     for i in range(37 * SLOW):
         here = i < 10 or 20 <= i < 25 or i >= 35 * SLOW
-        first = [_seen(1, i, 100 + (20 <= i) * 200)] if here else []
+        first = [_seen(1, i, 100 + (i >= 20) * 200)] if here else []
         yield [*first, _seen(2, i, 420 + 10 * math.sin(i / 9))], False
 
 
@@ -151,7 +153,10 @@ def contradicted() -> Iterator[tuple[People, bool]]:
     for i in range(3 * RATE):
         wrong = i < 6 or 30 < i < 36
         flags = ("cut off", "dark") if wrong else ("turned",)
-        yield [_seen(3 if wrong else 4, i, 100 + 2 * i, look=embedding(1, 12, i), flags=flags)], False
+        yield (
+            [_seen(3 if wrong else 4, i, 100 + 2 * i, look=embedding(1, 12, i), flags=flags)],
+            False,
+        )
 
 
 def cut() -> Iterator[tuple[People, bool]]:
@@ -196,7 +201,7 @@ def turning() -> Iterator[tuple[People, bool]]:
 
 
 _STREAMS = (crossing, leaving, replaced, contradicted, cut, moods, crowd, turning)
-_THRESHOLDS = {
+_THRESHOLDS: Mapping[str, Mapping[str, float]] = {
     "crowd": {"max_people": 10, "read_in_turn": 3, "agreeing": 2},
     "turning": {"alike": 0.6, "surely_alike": 0.7, "embedding_rate": 0.3, "read_every": 0.0},
     "moods": {"calm_memory": 1.0, "regression_outlier": 2.0, "read_every": 0.12},

@@ -1,4 +1,4 @@
-"""Whole pictures and films as Python reads them, with networks: ``whole.json`` and raw RGB files."""
+"""Whole pictures and films as Python reads them with networks: ``whole.json``, and raw RGB."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -80,7 +80,7 @@ def moving() -> Iterator[tuple[float, RGBImage]]:
 
 def lying() -> Iterator[tuple[float, RGBImage]]:
     """A face that lies on its side in the dark, which sits up in the end."""
-    for i in range(16):
+    for i in range(24):
         frame = scene([("astronaut", 160 + 2 * i, 120, 200)])
-        turned = np.ascontiguousarray(np.rot90(frame)) if i < 12 else frame
-        yield i / 4, turned // 2 if i < 12 else turned
+        turned = np.ascontiguousarray(np.rot90(frame, 3)) if i < 14 else frame
+        yield i / 4, turned // 2 if i < 14 else turned

@@ -7,13 +7,19 @@ import { test } from "node:test";
 
 import { Analyzer } from "../engine/analyzer.js";
 import { MtcnnDetector } from "../engine/mtcnn.js";
-import { pictureRecord, trackedRecord } from "../engine/records.js";
+import { pictureRecord } from "../engine/records.js";
 import { mtcnnNetworks, network, withNetworks } from "./runtime.mjs";
 import { FOLDER, furthest, vectors } from "./vectors.mjs";
 
-const BOX = 0.01; // pixels
-const NUMBER = 0.05; // years, of a regression
-const SHARE = 1e-3; // of probabilities and scores
+// How far apart boxes may be in pixels, regressions in years, and probabilities and scores. In int8
+// the last bit of a landmark moves an answer as far as this: Python's own, where its detector's
+// landmarks are moved by a hundred-thousandth of a pixel.
+const LIMITS = {
+  float: { box: 0.01, number: 0.05, share: 1e-3 },
+  int8: { box: 0.01, number: 1, share: 0.05 },
+};
+// And where the detections are Python's own.
+const GIVEN = { box: 1e-9, number: 1e-4, share: 1e-5 };
 
 const { pictures, films, read } = vectors("whole");
 const graphs = { float: "agegendernet.onnx", int8: "agegendernet.int8.onnx" };
@@ -29,7 +35,8 @@ async function analyzerOf({ precision, info }) {
 
 // How far apart the faces of two pictures are, by kind of number; throws where what is no number
 // differs.
-function apart(faces, wanted, most) {
+function apart(faces, wanted, exactly = true) {
+  const most = { box: 0, number: 0, share: 0 };
   assert.equal(faces.length, wanted.length);
   faces.forEach(({ detection, predictions, qualityFlags }, i) => {
     const other = wanted[i];
@@ -37,47 +44,57 @@ function apart(faces, wanted, most) {
     const { score, ...places } = other.detection;
     most.box = Math.max(most.box, furthest({ box: detection.box, landmarks: detection.landmarks }, places));
     most.share = Math.max(most.share, Math.abs(detection.score - score));
-    for (const { spec, ...got } of Object.values(predictions)) {
+    for (const { spec, confident, ...got } of Object.values(predictions)) {
       const kind = spec.kind === "regression" ? "number" : "share";
-      most[kind] = Math.max(most[kind], furthest(got, other.predictions[spec.name], spec.name));
+      const { confident: sure, ...answer } = other.predictions[spec.name];
+      most[kind] = Math.max(most[kind], furthest(got, answer, spec.name));
+      if (exactly) assert.equal(confident, sure);
     }
   });
+  return most;
 }
 
-function checked(most, t, what) {
+function checked(most, limits, t, what) {
   t.diagnostic(`${what}: boxes ${most.box} px, regressions ${most.number}, probabilities ${most.share} apart`);
-  assert.ok(most.box < BOX && most.number < NUMBER && most.share < SHARE, JSON.stringify(most));
+  for (const [kind, limit] of Object.entries(limits)) assert.ok(most[kind] <= limit, `${what}: ${kind} ${most[kind]}`);
 }
 
 for (const one of read) {
-  test(`pictures and films with the ${one.precision} network`, withNetworks, async (t) => {
+  const limits = LIMITS[one.precision];
+  const exactly = one.precision === "float";
+
+  test(`pictures with the ${one.precision} network`, withNetworks, async (t) => {
     const analyzer = await analyzerOf(one);
     for (const [name, wanted] of Object.entries(one.pictures)) {
-      const most = { box: 0, number: 0, share: 0 };
       const picture = opened(pictures[name]);
+      const given = await analyzer.readFaces(picture, wanted.faces.map(({ detection }) => detection));
+      checked(apart(given, wanted.faces), GIVEN, t, `${name}, its faces given`);
       const faces = await analyzer.analyze(picture);
-      apart(faces, wanted.faces, most);
-      checked(most, t, name);
+      checked(apart(faces, wanted.faces, exactly), limits, t, name);
       const { width, height } = picture;
-      const network = wanted.record.network;
-      const record = pictureRecord({ file: name, width, height, search: "plain", faces, network });
+      const { network } = wanted.record;
+      const record = pictureRecord({ file: name, width, height, search: "plain", faces: given, network });
       assert.deepEqual(Object.keys(record), Object.keys(wanted.record));
-      faces.forEach((_, i) => {
-        assert.deepEqual(Object.keys(record.faces[i]), Object.keys(wanted.record.faces[i]));
-      });
+      // A rounded number may fall to the other side.
+      assert.ok(furthest(record, wanted.record, name) < 0.011);
     }
+  });
+
+  test(`films with the ${one.precision} network`, withNetworks, async (t) => {
+    const analyzer = await analyzerOf(one);
     for (const [name, frames] of Object.entries(films)) {
-      const most = { box: 0, number: 0, share: 0 };
       const tracker = analyzer.tracker();
+      const all = { got: [], wanted: [] };
       for (const [i, frame] of frames.entries()) {
         const wanted = one.films[name][i];
         const tracked = await tracker.update(opened(frame), frame.time);
-        const people = (all) => all.map(({ trackId, settled }) => [trackId, settled]);
+        const people = (faces) => faces.map(({ trackId, settled }) => [trackId, settled]);
         assert.deepEqual(people(tracked), people(wanted), `${name} ${i}`);
-        apart(tracked.map(({ face }) => face), wanted.map(({ face }) => face), most);
-        tracked.forEach((face) => assert.equal(trackedRecord(face).track_id, face.trackId));
+        all.got.push(...tracked.map(({ face }) => face));
+        all.wanted.push(...wanted.map(({ face }) => face));
       }
-      checked(most, t, name);
+      assert.ok(all.got.length > 10, `${name}: ${all.got.length} faces`);
+      checked(apart(all.got, all.wanted, exactly), limits, t, name);
     }
   });
 }
