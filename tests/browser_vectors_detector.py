@@ -115,7 +115,7 @@ def _planes(length: int, size: int) -> dict[str, Any]:
     }
 
 
-_SHRUNK = ((75, 101, 30), (50, 30, 25), (3, 900, 12), (20, 30, 30), (99, 66, 50))
+_SHRUNK = ((75, 101, 30), (50, 30, 25), (3, 900, 12), (20, 30, 30), (99, 66, 50), (100, 25, 50))
 
 
 def _shrunk(height: int, width: int, side: int) -> dict[str, Any]:
@@ -191,19 +191,22 @@ def _search_pictures() -> list[tuple[str, RGBImage, Search]]:
     astronaut = load_image(EXAMPLES / "astronaut.jpg")
     portrait = np.ascontiguousarray(astronaut[:300, 90:390])
     small = np.asarray(Image.fromarray(portrait).resize((110, 110), Image.Resampling.BOX))
-    strip = np.full((330, 2600, 3), (110, 120, 130), np.uint8)
+    strip = np.full((330, 5200, 3), (110, 120, 130), np.uint8)
     strip[90:200, 1390:1500] = small  # over the edge of a tile
-    two = np.full((300, 620, 3), 120, np.uint8)
-    two[:, :300], two[:, 320:] = portrait, portrait[::-1, ::-1]
+    lying = TurnedPicture.of(portrait, 120).image
+    both = np.full((max(lying.shape[0], 300), lying.shape[1] + 300, 3), 120, np.uint8)
+    both[:300, :300] = portrait
+    both[: lying.shape[0], 300:] = lying
     return [
         ("astronaut", astronaut, "auto"),
         ("solvay", load_image(EXAMPLES / "solvay-1927.jpg"), "auto"),
-        ("on its head", np.ascontiguousarray(np.rot90(portrait, 2)), "plain"),
-        ("on its side", np.ascontiguousarray(np.rot90(portrait, 1)), "auto"),
-        ("one upright, one on its head", two, "auto"),
-        ("aslant", TurnedPicture.of(portrait, 135).image, "auto"),
+        ("on its head", np.ascontiguousarray(portrait[::-1, ::-1]), "plain"),
+        ("on its side", np.ascontiguousarray(np.rot90(portrait)), "auto"),
+        ("lying, found as if upright", lying, "plain"),
+        ("one upright, one lying", both, "plain"),
+        ("aslant", TurnedPicture.of(portrait, 225).image, "auto"),
         ("dark", np.rint(portrait * 0.06).astype(np.uint8), "auto"),
-        ("larger than its picture", np.ascontiguousarray(astronaut[90:180, 180:260]), "auto"),
+        ("larger than its picture", np.ascontiguousarray(astronaut[100:180, 190:255]), "auto"),
         ("small in a large one", strip, "auto"),
         ("thoroughly", portrait, "thorough"),
         ("a wall", noise(60, 80, 8), "auto"),
@@ -258,7 +261,7 @@ def _boxes_of(faces: Sequence[Detection]) -> list[Box]:
 
 
 def _faces(faces: Sequence[Detection | None]) -> list[dict[str, Any] | None]:
-    return [face and asdict(face) for face in faces]
+    return [None if face is None else asdict(face) for face in faces]
 
 
 def _picture(image: RGBImage) -> dict[str, Any]:

@@ -44,11 +44,10 @@ function suppress(boxes, scores, threshold, smaller) {
       const width = fround(fround(Math.min(x2, boxes[at + 2]) - Math.max(x1, boxes[at])) + pixel);
       if (width > 0) {
         const height = fround(fround(Math.min(y2, boxes[at + 3]) - Math.max(y1, boxes[at + 1])) + pixel);
-        if (height > 0) {
+        if (height > 0) { // a box of no area neither covers nor is covered
           const inner = fround(width * height);
           const whole = smaller ? Math.min(area, areas[other]) : fround(fround(area + areas[other]) - inner);
-          // A box of no area neither covers nor is covered.
-          if (whole > 0 && fround(inner / whole) > most) continue;
+          if (fround(inner / whole) > most) continue;
         }
       }
       order[left++] = other;
