@@ -56,15 +56,16 @@ class Analyzer:
         device: str = "cpu",
         precision: Precision = "float",
     ) -> "Analyzer":
-        """Build from a safetensors file, or the name of a network that comes with the package; by
-        default the one that is shipped.
+        """Build from a safetensors file, the name of a network that comes with the package, or one
+        of the Hugging Face Hub, ``"hf://USER/REPO"`` or ``"hf://USER/REPO@REVISION"``; by default
+        the one that is shipped.
 
         ``engine`` reads the faces: ONNX Runtime, or PyTorch, which alone knows other devices than
         ``"cpu"``. ``precision`` is what it computes convolutions in; int8 has a graph of its own
         beside the checkpoint.
         Raises CheckpointError when the checkpoint is missing or damaged, MissingExtraError where
-        PyTorch is wanted and not installed, ValueError for an unknown engine or precision, or a
-        device or a precision that the engine does not know.
+        PyTorch or the Hub is wanted and its package not installed, ValueError for an unknown engine
+        or precision, or a device or a precision that the engine does not know.
         """
         file = find_checkpoint(path).absolute()
         if engine not in get_args(Engine):

@@ -90,9 +90,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         "--checkpoint",
         dest="checkpoint",
-        metavar="NAME|FILE",
+        metavar="NAME|FILE|hf://USER/REPO",
         default=os.environ.get(CHECKPOINT_VARIABLE),
-        help="the network to show, one of this package or a file of weights; "
+        help="the network to show, one of this package, a file or one of the Hugging Face Hub; "
         f"default: ${CHECKPOINT_VARIABLE}, or the shipped one",
     )
     parser.add_argument(
