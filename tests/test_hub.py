@@ -88,7 +88,7 @@ def test_a_cached_repository_is_read_offline(tmp_path: Path, examples: Path) -> 
         both.append(Analyzer.from_checkpoint("hf://someone/faces@main", precision="int8"))
         both.append(pickle.loads(pickle.dumps(both[0])))
         print(json.dumps([[face.to_dict() for face in one.analyze(sys.argv[1])] for one in both]))
-        print(both[0]._origin[0])
+        print(both[0].origin.path)
         print(both[0].card["figures"] == both[1].card["figures"] != {})
     """
     photo = str(examples / "astronaut.jpg")

@@ -166,6 +166,7 @@ def serve(
     from agegenderemo.web.guard import Store, assembly
     from agegenderemo.web.guard.memory import give_back_large_blocks
     from agegenderemo.web.mcp_tool import mcp_app
+    from agegenderemo.web.zero_gpu import report_start
 
     give_back_large_blocks()
     host, port = listening_address(host, port)
@@ -174,8 +175,9 @@ def serve(
         analyzer = Analyzer.from_checkpoint(
             os.fspath(checkpoint) if checkpoint else None, precision=precision
         )
+        demo = build_demo(analyzer, store, mcp=mcp)
         app = assembly.guarded(
-            build_demo(analyzer, store, mcp=mcp),
+            demo,
             store,
             page_options(store.limits),
             host=host,
@@ -185,6 +187,7 @@ def serve(
         )
         gc.freeze()  # nor is any of this ever garbage, and a search of it would hold up a frame
         gc.enable()
+        report_start(demo, port)
         assembly.serve(app, store, host, port)
 
 
