@@ -4,6 +4,7 @@ from pathlib import Path
 
 from agegenderemo.errors import CheckpointError
 from agegenderemo.files import is_file
+from agegenderemo.hub import PREFIX, fetch_checkpoint
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -32,13 +33,17 @@ def default_checkpoint() -> Path:
 
 
 def find_checkpoint(path: str | Path | None) -> Path:
-    """The safetensors file that a path, or the name of a network that comes with the package,
-    stands for; None is the one that is used unless another is named.
+    """The safetensors file that a path, the name of a network that comes with the package, or an
+    address ``hf://USER/REPO`` of the Hugging Face Hub stands for; None is the one that is used
+    unless another is named.
 
-    Raises CheckpointError for an unknown name.
+    Raises CheckpointError for an unknown name, or where the Hub has none such; MissingExtraError
+    for an address without huggingface_hub.
     """
     if path is None:
         return default_checkpoint()
+    if isinstance(path, str) and path.startswith(PREFIX):
+        return fetch_checkpoint(path, DEFAULT_MODEL)
     file = Path(path)
     if file.suffix or len(file.parts) != 1 or str(path) != file.name:
         return file

@@ -15,9 +15,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "agegenderemo"
 
-BASE = ("errors", "tasks", "types", "files", "resources", "model_info", "runtime", "results",
-        "report", "imaging")  # fmt: skip
-RUN = (*BASE, "detection", "inference", "video", "batch", "web", "static_site", "cli")
+BASE = ("errors", "tasks", "types", "files", "hub", "resources", "model_info", "runtime",
+        "results", "report", "imaging")  # fmt: skip
+RUN = (*BASE, "detection", "inference", "video", "batch", "web", "cli")
 TRAIN = (*BASE, "models", "data", "export", "evaluation", "training", "cli")
 
 ACROSS = ("inference/torch_backend.py", "cli/")

@@ -26,13 +26,13 @@ class Command:
 
 
 def add_checkpoint(parser: argparse.ArgumentParser, help: str = "default: the shipped one") -> None:
-    """``--model NAME|FILE``, of old ``--checkpoint``; None where it is not given."""
+    """``--model NAME|FILE|hf://USER/REPO``, of old ``--checkpoint``; None where it is not given."""
     parser.add_argument(
         "--model",
         "--checkpoint",
         dest="checkpoint",
-        metavar="NAME|FILE",
-        help=f"a network of this package, or a file of weights; {help}",
+        metavar="NAME|FILE|hf://USER/REPO",
+        help=f"a network of this package, a file of weights, or one of the Hub; {help}",
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -29,6 +29,29 @@ _SURE_SCORE, _SURE_ANSWER = 0.99, 0.7  # below both, it is perhaps no face
 _BATCH = 64  # faces at once: bounds the memory of a crowd
 
 
+class Origin(NamedTuple):
+    """What an analyzer was opened from. It can be sent to another process, or with another engine
+    in place of its own."""
+
+    path: Path
+    digest: str
+    engine: Engine
+    device: str
+    precision: Precision
+
+    def open(self) -> "Analyzer":
+        """What was sent; raises CheckpointError where the file is another one by now."""
+        analyzer = Analyzer.from_checkpoint(
+            self.path, engine=self.engine, device=self.device, precision=self.precision
+        )
+        if analyzer.network["weights_sha256"] != self.digest:
+            raise CheckpointError(
+                f"{self.path} has changed since the analyzer that was sent here was built; build "
+                "it again."
+            )
+        return analyzer
+
+
 class Analyzer:
     """Finds, aligns and reads faces. Holds no state of a session; share it between threads.
 
@@ -45,7 +68,8 @@ class Analyzer:
         """What the checkpoint is and what was measured of it, for people."""
         self.network: Mapping[str, str] = {}
         """Name of the network, SHA-256 of its weights and precision, as results name them."""
-        self._origin: tuple[Path, str, Engine, str, Precision] | None = None
+        self.origin: Origin | None = None
+        """What it was opened from; None where it was built of own parts."""
 
     @classmethod
     def from_checkpoint(
@@ -56,15 +80,16 @@ class Analyzer:
         device: str = "cpu",
         precision: Precision = "float",
     ) -> "Analyzer":
-        """Build from a safetensors file, or the name of a network that comes with the package; by
-        default the one that is shipped.
+        """Build from a safetensors file, the name of a network that comes with the package, or one
+        of the Hugging Face Hub, ``"hf://USER/REPO"`` or ``"hf://USER/REPO@REVISION"``; by default
+        the one that is shipped.
 
         ``engine`` reads the faces: ONNX Runtime, or PyTorch, which alone knows other devices than
         ``"cpu"``. ``precision`` is what it computes convolutions in; int8 has a graph of its own
         beside the checkpoint.
         Raises CheckpointError when the checkpoint is missing or damaged, MissingExtraError where
-        PyTorch is wanted and not installed, ValueError for an unknown engine or precision, or a
-        device or a precision that the engine does not know.
+        PyTorch or the Hub is wanted and its package not installed, ValueError for an unknown engine
+        or precision, or a device or a precision that the engine does not know.
         """
         file = find_checkpoint(path).absolute()
         if engine not in get_args(Engine):
@@ -86,7 +111,7 @@ class Analyzer:
             "precision": precision,
             "weights_sha256": digest,
         }
-        analyzer._origin = (file, digest, engine, device, precision)
+        analyzer.origin = Origin(file, digest, engine, device, precision)
         return analyzer
 
     @property
@@ -151,9 +176,9 @@ class Analyzer:
         ]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self._origin is None:
+        if self.origin is None:
             raise TypeError("only an Analyzer from a checkpoint can be sent to another process")
-        return _reopen, self._origin
+        return Origin.open, (self.origin,)
 
 
 def _open_onnx(file: Path, precision: Precision) -> tuple[Backend, ModelInfo, str]:
@@ -177,17 +202,6 @@ def _card(file: Path, info: ModelInfo, digest: str) -> dict[str, Any]:
         "provenance": info.provenance,
         "tasks": info.tasks,
     }
-
-
-def _reopen(path: Path, digest: str, engine: Engine, device: str, precision: Precision) -> Analyzer:
-    """What was pickled; raises CheckpointError where the file is another one by now."""
-    analyzer = Analyzer.from_checkpoint(path, engine=engine, device=device, precision=precision)
-    assert analyzer._origin is not None
-    if analyzer._origin[1] != digest:
-        raise CheckpointError(
-            f"{path} has changed since the analyzer that was sent here was built; build it again."
-        )
-    return analyzer
 
 
 def _face(found: Detection, predictions: Mapping[str, Prediction], flags: tuple[str, ...]) -> Face:

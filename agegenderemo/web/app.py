@@ -90,9 +90,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         "--checkpoint",
         dest="checkpoint",
-        metavar="NAME|FILE",
+        metavar="NAME|FILE|hf://USER/REPO",
         default=os.environ.get(CHECKPOINT_VARIABLE),
-        help="the network to show, one of this package or a file of weights; "
+        help="the network to show, one of this package, a file or one of the Hugging Face Hub; "
         f"default: ${CHECKPOINT_VARIABLE}, or the shipped one",
     )
     parser.add_argument(
@@ -166,6 +166,7 @@ def serve(
     from agegenderemo.web.guard import Store, assembly
     from agegenderemo.web.guard.memory import give_back_large_blocks
     from agegenderemo.web.mcp_tool import mcp_app
+    from agegenderemo.web.zero_gpu import report_start
 
     give_back_large_blocks()
     host, port = listening_address(host, port)
@@ -174,8 +175,9 @@ def serve(
         analyzer = Analyzer.from_checkpoint(
             os.fspath(checkpoint) if checkpoint else None, precision=precision
         )
+        demo = build_demo(analyzer, store, mcp=mcp)
         app = assembly.guarded(
-            build_demo(analyzer, store, mcp=mcp),
+            demo,
             store,
             page_options(store.limits),
             host=host,
@@ -185,6 +187,7 @@ def serve(
         )
         gc.freeze()  # nor is any of this ever garbage, and a search of it would hold up a frame
         gc.enable()
+        report_start(demo, port)
         assembly.serve(app, store, host, port)
 
 

@@ -5,9 +5,10 @@ import logging
 import os
 import zipfile
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, BinaryIO
 
@@ -213,12 +214,28 @@ class _Reader:
         return read_item(self.analyzer, item)
 
 
+ReadFirst = Callable[[Iterator[Item]], Generator[Outcome, None, Sequence[Item]]]
+"""Yields the outcomes of what it takes, in order; its value are those of them that it left."""
+
+
 def read_all(
-    analyzer: Analyzer, items: Iterator[Item], count: int, limits: Limits, pool: PicturePool
+    analyzer: Analyzer,
+    items: Iterator[Item],
+    count: int,
+    limits: Limits,
+    pool: PicturePool,
+    first: ReadFirst | None = None,
 ) -> Generator[Outcome, None, None]:
     """The outcome of each item, in their order. Where there are many, processes of their own read
     them, as for the command line, each picture within the seconds that the limits allow; a few
-    are read by a thread of ``pool`` before such a process would be ready."""
+    are read by a thread of ``pool`` before such a process would be ready. ``first`` reads as many
+    as it will before that."""
+    if first is not None:
+        left = yield from first(items)
+        items = chain(left, items)
+        if (one := next(items, None)) is None:
+            return
+        items = chain([one], items)
     if count >= _WORTH_PROCESSES:
         workers = min(_MAX_PROCESSES, max(1, cores() // 4))
         lost = partial(failed, error=_LOST)

@@ -29,6 +29,7 @@ from agegenderemo.web.guard import Store
 from agegenderemo.web.guard.names import safe_name
 from agegenderemo.web.guard.picture_pool import PicturePool
 from agegenderemo.web.picture_input import FilesInput
+from agegenderemo.web.zero_gpu import card_of
 
 _CHOSEN = """() => '<span hidden data-chosen="' + performance.now() + '"></span>'"""
 HINT = "Choose several pictures, or a zip of them."
@@ -110,6 +111,8 @@ def batch_runner(
 ) -> Callable[[list[str] | None], Iterator[Any]]:
     """The function behind the button: it says where the run's file is, and then reads."""
     pool = PicturePool(1, store.limits.picture_seconds, nice=5)
+    card = card_of(analyzer, store.limits.picture_seconds)
+    first = card.outcomes if card else None
 
     def run_batch(paths: list[str] | None) -> Iterator[Any]:
         if not paths:
@@ -118,7 +121,7 @@ def batch_runner(
         with full_disk_said(), store.all_or_nothing() as new_path:
             run = _Run(analyzer.tasks, store, new_path, count_items(paths, store))
             items = read_items(paths, store, run.shadows)
-            outcomes = read_all(analyzer, items, run.total, store.limits, pool)
+            outcomes = read_all(analyzer, items, run.total, store.limits, pool, first)
             # Cancelled, or its page is gone: what was read is a result too.
             with suppress(GeneratorExit), run, closing(outcomes), runs.under_way(run.path) as end:
                 yield f'<span hidden data-path="{escape(str(run.path))}"></span>'

@@ -34,7 +34,8 @@ def passed_headers(
     headers: Iterable[tuple[bytes, bytes]], rules: HostRules
 ) -> list[tuple[bytes, bytes]]:
     """The headers of a request that go on; a forwarded name only where it is this server's."""
-    kept = [(name, value) for name, value in headers if name.lower() in _PASSED]
+    passed = _PASSED | {b"x-ip-token"} if rules.token else _PASSED
+    kept = [(name, value) for name, value in headers if name.lower() in passed]
     return [(name, value) for name, value in kept if _is_ours(name.lower(), value, rules)]
 
 

@@ -12,6 +12,11 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::([0-9]{1
 _SPACE_FRAMES = "https://huggingface.co https://*.huggingface.co https://*.hf.space"
 
 
+def is_zero_gpu(environment: Mapping[str, str]) -> bool:
+    """Whether this is a Space that lends a graphics card (ZeroGPU), as its environment says."""
+    return environment.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+
+
 @dataclass(frozen=True, slots=True)
 class HostRules:
     """``names`` are allowed besides loopback. ``literals`` allows every bare IP address, for a
@@ -21,6 +26,9 @@ class HostRules:
     literals: bool = False
     frames: str = ""
     """Sites that may show the page in a frame, as CSP writes them."""
+    token: bool = False
+    """Whether a request's ``X-IP-Token`` goes on: a ZeroGPU Space says by it whose quota the time
+    on a card is."""
 
     @classmethod
     def of_server(
@@ -33,7 +41,9 @@ class HostRules:
         if space:
             names |= {name.strip().lower() for name in environment.get("SPACE_HOST", "").split(",")}
         names.discard("")
-        return cls(frozenset(names), not _is_loopback(bound), _SPACE_FRAMES if space else "")
+        frames = _SPACE_FRAMES if space else ""
+        token = space and is_zero_gpu(environment)
+        return cls(frozenset(names), not _is_loopback(bound), frames, token)
 
     def check_host(self, host: str | None) -> None:
         """Raises Refusal for a name that is not this server's."""
