@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from browser import ROOT
+from chromium import ROOT
 
 from agegenderemo.resources import default_checkpoint
-from agegenderemo.static_site.build import Site, build_site
-from agegenderemo.static_site.runtime import Runtime, find_runtime
+from agegenderemo.web.static_site.build import Site, build_site
+from agegenderemo.web.static_site.runtime import Runtime, find_runtime
 
 FAKE = Runtime(b"export default 0;\n", b"\0asm\1\0\0\0" * 512)
 

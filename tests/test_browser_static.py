@@ -1,4 +1,4 @@
-"""The static page in headless Chromium, as a visitor has it: the real networks, a camera, photos."""
+"""The static page in headless Chromium, as a visitor has it: real networks, a camera, photos."""
 
 import csv
 import json
@@ -15,9 +15,9 @@ from static_pages import real_runtime
 from agegenderemo import Analyzer, load_image
 from agegenderemo.resources import default_checkpoint
 from agegenderemo.results import picture_record
-from agegenderemo.static_site.build import build_site
-from agegenderemo.static_site.serve import server
-from agegenderemo.static_site.write import write_site
+from agegenderemo.web.static_site.build import build_site
+from agegenderemo.web.static_site.serve import server
+from agegenderemo.web.static_site.write import write_site
 
 try:
     from playwright.sync_api import Browser, Page, expect
@@ -197,9 +197,7 @@ def test_what_is_no_picture_leaves_what_was_read(
     expect(page.locator(".face-card")).to_have_count(1)
     (tmp_path / "empty.jpg").touch()
     page.set_input_files("#photo-input", tmp_path / "empty.jpg")
-    expect(page.locator("#photo-message")).to_have_text(
-        "Cannot read empty.jpg: the file is empty."
-    )
+    expect(page.locator("#photo-message")).to_have_text("Cannot read empty.jpg: the file is empty.")
 
 
 def test_no_tab_violates_axe(browser: "Browser", open_site: OpenSite) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser import CHROMIUM, FLAGS
+from chromium import CHROMIUM, FLAGS
 from pages import needs_browser
 from static_pages import page_folder, real_runtime, small_site
 
@@ -21,9 +21,9 @@ from agegenderemo.inference.backends import OnnxBackend
 from agegenderemo.inference.graph import read_graph
 from agegenderemo.inference.predictor import preprocess
 from agegenderemo.resources import default_checkpoint
-from agegenderemo.static_site.build import build_site
-from agegenderemo.static_site.serve import server
-from agegenderemo.static_site.write import write_site
+from agegenderemo.web.static_site.build import build_site
+from agegenderemo.web.static_site.serve import server
+from agegenderemo.web.static_site.write import write_site
 
 try:
     from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -82,7 +82,7 @@ class Host:
             open_ones.append(request)
             serve(request, address)
 
-        self._server.process_request = noted  # type: ignore[method-assign]
+        self._server.process_request = noted  # type: ignore[method-assign,assignment]
         Thread(target=self._server.serve_forever, daemon=True).start()
 
     def stop(self) -> None:

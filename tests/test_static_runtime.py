@@ -14,8 +14,8 @@ import pytest
 
 from agegenderemo.errors import AgeGenderEmoError
 from agegenderemo.files import sha256
-from agegenderemo.static_site import runtime
-from agegenderemo.static_site.runtime import Package, cache_folder, find_runtime, unpack_runtime
+from agegenderemo.web.static_site import runtime
+from agegenderemo.web.static_site.runtime import Package, cache_folder, find_runtime, unpack_runtime
 
 MODULE, WASM = b"export default 1;\n", b"\0asm" * 1000
 

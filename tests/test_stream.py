@@ -136,11 +136,11 @@ def test_frames_of_another_size_show_the_same_person(analyzer: Analyzer, scene: 
 
     def stream(i: int) -> RGBImage:
         frame = Image.fromarray(scene.frame(i, {"woman": (220, 120)}))
-        side = (640, 320, 640)[i // 7]
+        side = (320, 640)[i // 12]
         return np.asarray(frame.resize((side, side * 3 // 4)))
 
-    shown = play(analyzer, stream, 21)
-    assert [set(faces) for faces in shown] == [{1}] * 21
+    shown = play(analyzer, stream, 24)
+    assert [set(faces) for faces in shown] == [{1}] * 24
 
 
 def test_a_tracker_takes_its_thresholds(analyzer: Analyzer, scene: Scene) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from agegenderemo.cli.common import Arguments, Command, add_checkpoint, checkpoint_path
 
 if TYPE_CHECKING:
-    from agegenderemo.static_site.build import Site
+    from agegenderemo.web.static_site.build import Site
 
 _PORT = 8000
 
@@ -46,10 +46,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: Arguments) -> int:
-    from agegenderemo.static_site.build import build_site
-    from agegenderemo.static_site.runtime import find_runtime
-    from agegenderemo.static_site.serve import server
-    from agegenderemo.static_site.write import check_folder, write_site
+    from agegenderemo.web.static_site.build import build_site
+    from agegenderemo.web.static_site.runtime import find_runtime
+    from agegenderemo.web.static_site.serve import server
+    from agegenderemo.web.static_site.write import check_folder, write_site
 
     check_folder(args.out)  # before anything is fetched
     checkpoint = checkpoint_path(args)

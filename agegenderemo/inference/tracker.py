@@ -66,9 +66,10 @@ class FaceTracker:
         """The faces of the next frame, RGB uint8 H×W×3, with settled predictions.
 
         ``time`` is in seconds of a clock that only goes forward; ``cut`` says that this frame
-        begins another shot, so that nobody is where they were, as where frames have another size than
-        before; ``search_every`` stands in for the threshold, as where many streams share the cores. Raises ImageError for an array of another
-        kind, ValueError for a time that is not finite.
+        begins another shot, so that nobody is where they were, as where frames have another size
+        than before; ``search_every`` stands in for the threshold, as where many streams share the
+        cores. Raises ImageError for an array of another kind, ValueError for a time that is not
+        finite.
         """
         if not math.isfinite(time):
             raise ValueError(f"time must be a finite number of seconds, not {time}")

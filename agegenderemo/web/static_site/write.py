@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agegenderemo.errors import AgeGenderEmoError
 from agegenderemo.files import write_atomically
-from agegenderemo.static_site.build import DATA, HASH_DIGITS, Site
+from agegenderemo.web.static_site.build import DATA, HASH_DIGITS, Site
 
 _HASH = f"[0-9a-f]{{{HASH_DIGITS}}}"
 _APP = re.compile(f"app-{_HASH}")

@@ -23,12 +23,12 @@ from agegenderemo.inference.graph import location, read_graph
 from agegenderemo.inference.protobuf import external_tensors
 from agegenderemo.model_info import Precision
 from agegenderemo.resources import PHOTOS, resource_folder
-from agegenderemo.static_site.modules import APP, PAGE, WORKER, app_files
-from agegenderemo.static_site.page import icons, manifest, readme, with_head
-from agegenderemo.static_site.pieces import page_pieces
-from agegenderemo.static_site.runtime import LICENCE, VERSION, Runtime
-from agegenderemo.static_site.standalone import standalone
 from agegenderemo.web.about_text import article
+from agegenderemo.web.static_site.modules import APP, PAGE, WORKER, app_files
+from agegenderemo.web.static_site.page import icons, manifest, readme, with_head
+from agegenderemo.web.static_site.pieces import page_pieces
+from agegenderemo.web.static_site.runtime import LICENCE, VERSION, Runtime
+from agegenderemo.web.static_site.standalone import standalone
 
 DATA = "site.json"
 HASH_DIGITS = 16

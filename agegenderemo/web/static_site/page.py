@@ -125,7 +125,7 @@ def icons() -> dict[str, bytes]:
 
 
 def _mark(size: int) -> Image.Image:
-    """Four corners and a smile, drawn four times as large and made smaller."""
+    """Four corners and a mouth, drawn four times as large and made smaller."""
     scale = 4 * size / 48
     image = Image.new("RGBA", (4 * size, 4 * size), (0, 0, 0, 0))
     draw = ImageDraw.Draw(image)

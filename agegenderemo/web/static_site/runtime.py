@@ -1,6 +1,6 @@
 """ONNX Runtime for browsers: two files of one npm package, fetched once and checked by hash.
 
-``python -m agegenderemo.static_site.runtime FOLDER`` puts them there.
+``python -m agegenderemo.web.static_site.runtime FOLDER`` puts them there.
 """
 
 import base64
@@ -210,7 +210,7 @@ def _wrong(source: object) -> AgeGenderEmoError:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python -m agegenderemo.static_site.runtime FOLDER")
+        sys.exit("usage: python -m agegenderemo.web.static_site.runtime FOLDER")
     try:
         unpack_runtime(Path(sys.argv[1]))
     except AgeGenderEmoError as failure:
