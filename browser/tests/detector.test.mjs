@@ -19,6 +19,7 @@ import {
   summedArea,
 } from "../engine/resize.js";
 import { TurnedPicture } from "../engine/turn.js";
+import { MadeDetector, MadeNetwork } from "./made.mjs";
 import { bytes, floats, furthest, picture, vectors } from "./vectors.mjs";
 
 const wanted = vectors("detector");
@@ -124,7 +125,30 @@ test("parts, mirrors and borders", () => {
   assert.deepEqual(padded, newImage(4, 3, Uint8Array.from([...line, ...line, ...line])));
 });
 
-// --- a made detector ------------------------------------------------------------------------
+// --- made networks and detectors ------------------------------------------------------------
+
+test("the cascade with made networks gives the same numbers and batches", async () => {
+  const { picture: source, searches, boxes, refined, rows } = wanted.cascade;
+  const networks = Object.fromEntries(Object.keys(rows).map((name) => [name, new MadeNetwork(name)]));
+  const detector = new MtcnnDetector(networks, { minScore: 0.7 });
+  const image = picture(source);
+  for (const { min_face_size: minFaceSize, max_side: maxSide, faces } of searches) {
+    assert.ok(faces.length > 3);
+    assert.equal(furthest(await detector.detect(image, { minFaceSize, maxSide }), faces), 0);
+  }
+  assert.equal(furthest(await detector.refine(image, boxes), refined), 0);
+  assert.deepEqual(Object.fromEntries(Object.entries(networks).map(([name, one]) => [name, one.rows])), rows);
+  assert.ok(rows.rnet.includes(512));
+});
+
+test("the same copies are looked at again, in the same order, and the same faces kept", async () => {
+  for (const { picture: source, known, looks, faces } of wanted.looks) {
+    const detector = new MadeDetector(known);
+    const { detections } = await findFaces(detector, picture(source), "thorough");
+    assert.ok(furthest(detector.looks, looks) < 1e-9);
+    assert.ok(furthest(detections, faces) < 1e-9);
+  }
+});
 
 // It finds one face in a picture, upright only in the copy that is turned round, and doubts it.
 class HeadOverHeels {
