@@ -67,6 +67,7 @@ def write_numbers(folder: Path) -> None:
         "suppressions": [_suppressed(count, ties) for count, ties in _SUPPRESSED],
         "cascade": _cascade(),
         "looks": [_looked(image, known) for image in _looked_at() for known in (0, 2)],
+        "turned_faces": [_looked(noise(40, 61), 3, "plain", after) for after in range(25)],
     }
     (folder / "detector.json").write_text(json.dumps(vectors))
 
@@ -222,13 +223,11 @@ def _cascade() -> dict[str, Any]:
     for name, network in networks.items():
         setattr(detector, f"_{name}", cast(Session, network))
     searches = []
-    for options in (
-        {"min_face_size": 12, "max_side": 1600},
-        {"min_face_size": 23, "max_side": 217},
-    ):
-        faces = detector.detect(image, **options)
-        searches.append({**options, "faces": _faces(faces)})
+    for smallest, side in ((12, 1600), (20, 1600), (42, 1600), (23, 217)):
+        faces = detector.detect(image, min_face_size=smallest, max_side=side)
+        searches.append({"smallest": smallest, "side": side, "faces": _faces(faces)})
     boxes = [(3.7, 9.2, 50, 60.1), (-20, -9, 40, 30), (280, 200, 330, 260), (-9, -9, -1, -1)]
+    boxes += [(10, 10, 13, 13), (10.2, 10.2, 10.9, 10.9)]
     return {
         "picture": _picture(image),
         "searches": searches,
@@ -239,18 +238,18 @@ def _cascade() -> dict[str, Any]:
 
 
 class MadeDetector:
-    """Sees faces by the count of its looks, and records at what it looks."""
+    """Sees faces by the count of its looks, which may begin later, and records at what it looks."""
 
-    def __init__(self, known: int) -> None:
-        self._known = known
+    def __init__(self, known: int, after: int) -> None:
+        self._known, self._after = known, after
         self.looks: list[tuple[Any, ...]] = []
 
     def detect(
         self, image: RGBImage, *, min_face_size: int | None = None, max_side: int | None = None
     ) -> list[Detection]:
         self._look(image, min_face_size)
-        count = len(self.looks)
-        return [self._face(image, i) for i in range(self._known if count == 1 else count % 3)]
+        count = self._known if len(self.looks) == 1 else len(self.looks) % 3
+        return [self._face(image, i) for i in range(count)]
 
     def refine(self, image: RGBImage, boxes: Sequence[Box]) -> list[Detection | None]:
         self._look(image, *(v for box in boxes for v in box))
@@ -263,7 +262,7 @@ class MadeDetector:
 
     def _face(self, image: RGBImage, i: int) -> Detection:
         height, width = image.shape[:2]
-        count = len(self.looks)
+        count = len(self.looks) + self._after
         side = min(height, width) / (4 + count % 7)
         x, y = (width - side) * ((count * 3 + i * 5) % 10) / 10, (height - side) * (i + 1) / 4
         points = ((x, y), (x + side, y), (x + 1, y + 2), (x, y + side), (x + 3, y + side))
@@ -274,12 +273,15 @@ def _looked_at() -> list[RGBImage]:
     return [noise(40, 61, 11, high=90), noise(50, 30, 12), noise(180, 1810, 13)]
 
 
-def _looked(image: RGBImage, known: int) -> dict[str, Any]:
-    detector = MadeDetector(known)
-    found = find_faces(detector, image, "thorough")
+def _looked(
+    image: RGBImage, known: int, search: Search = "thorough", after: int = 0
+) -> dict[str, Any]:
+    detector = MadeDetector(known, after)
+    found = find_faces(detector, image, search)
     return {
         "picture": _picture(image),
-        "known": known,
+        "made": (known, after),
+        "search": search,
         "looks": detector.looks,
         "faces": _faces(found.detections),
     }

@@ -132,7 +132,7 @@ test("the cascade with made networks gives the same numbers and batches", async 
   const networks = Object.fromEntries(Object.keys(rows).map((name) => [name, new MadeNetwork(name)]));
   const detector = new MtcnnDetector(networks, { minScore: 0.7 });
   const image = picture(source);
-  for (const { min_face_size: minFaceSize, max_side: maxSide, faces } of searches) {
+  for (const { smallest: minFaceSize, side: maxSide, faces } of searches) {
     assert.ok(faces.length > 3);
     assert.equal(furthest(await detector.detect(image, { minFaceSize, maxSide }), faces), 0);
   }
@@ -142,9 +142,9 @@ test("the cascade with made networks gives the same numbers and batches", async 
 });
 
 test("the same copies are looked at again, in the same order, and the same faces kept", async () => {
-  for (const { picture: source, known, looks, faces } of wanted.looks) {
-    const detector = new MadeDetector(known);
-    const { detections } = await findFaces(detector, picture(source), "thorough");
+  for (const { picture: source, made, search, looks, faces } of [...wanted.looks, ...wanted.turned_faces]) {
+    const detector = new MadeDetector(...made);
+    const { detections } = await findFaces(detector, picture(source), search);
     assert.ok(furthest(detector.looks, looks) < 1e-9);
     assert.ok(furthest(detections, faces) < 1e-9);
   }
@@ -187,6 +187,14 @@ test("a face is turned only when that is clearly better", async () => {
     assert.ok(iou(after.box, before[0].box) > 0.8);
     assert.equal(detector.refined, looks);
   }
+});
+
+test("an answer that is no number is no face, and none is surer than sure", async () => {
+  const said = (point, score) => ({ run: async () => [[0, 0, 0, 0], Array(10).fill(point), [0, score]].map((data) => ({ data })) });
+  const wide = newImage(40, 40);
+  const [face] = await new MtcnnDetector({ onet: said(0.5, 1.0000001) }).refine(wide, [[5, 5, 30, 30]]);
+  assert.equal(face.score, 1);
+  assert.deepEqual(await new MtcnnDetector({ onet: said(Infinity, 1) }).refine(wide, [[5, 5, 30, 30]]), [null]);
 });
 
 test("what cannot be is one sentence", async () => {

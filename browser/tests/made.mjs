@@ -42,16 +42,16 @@ function assertLength(data, dims) {
   if (data.length !== length) throw new Error(`${data.length} values are not ${dims.join("×")}.`);
 }
 
-// Sees faces by the count of its looks, and records at what it looks.
+// Sees faces by the count of its looks, which may begin later, and records at what it looks.
 export class MadeDetector {
-  constructor(known) {
-    Object.assign(this, { known, looks: [] });
+  constructor(known, after) {
+    Object.assign(this, { known, after, looks: [] });
   }
 
   async detect(image, { minFaceSize = null } = {}) {
     this.#look(image, [minFaceSize]);
-    const count = this.looks.length;
-    return Array.from({ length: count === 1 ? this.known : count % 3 }, (_, i) => this.#face(image, i));
+    const looks = this.looks.length;
+    return Array.from({ length: looks === 1 ? this.known : looks % 3 }, (_, i) => this.#face(image, i));
   }
 
   async refine(image, boxes) {
@@ -66,7 +66,7 @@ export class MadeDetector {
   }
 
   #face({ width, height }, i) {
-    const count = this.looks.length;
+    const count = this.looks.length + this.after;
     const side = Math.min(height, width) / (4 + (count % 7));
     const x = ((width - side) * ((count * 3 + i * 5) % 10)) / 10;
     const y = ((height - side) * (i + 1)) / 4;
