@@ -226,7 +226,12 @@ def _cascade() -> dict[str, Any]:
     for smallest, side in ((12, 1600), (20, 1600), (42, 1600), (23, 217)):
         faces = detector.detect(image, min_face_size=smallest, max_side=side)
         searches.append({"smallest": smallest, "side": side, "faces": _faces(faces)})
-    boxes = [(3.7, 9.2, 50, 60.1), (-20, -9, 40, 30), (280, 200, 330, 260), (-9, -9, -1, -1)]
+    boxes: list[Box] = [
+        (3.7, 9.2, 50, 60.1),
+        (-20, -9, 40, 30),
+        (280, 200, 330, 260),
+        (-9, -9, -1, -1),
+    ]
     boxes += [(10, 10, 13, 13), (10.2, 10.2, 10.9, 10.9)]
     return {
         "picture": _picture(image),
