@@ -1,13 +1,12 @@
 """What Python answers, for the browser's reading and tracking to be held against.
 
-One folder for node: ``reader.json`` without networks, ``whole.json`` with them, pictures as raw RGB.
+Crops, quality, predictions and records, for which no network is needed: ``reader.json``.
 """
 
 import base64
-import io
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from agegenderemo import Analyzer, load_image
+from agegenderemo import load_image
 from agegenderemo.imaging.geometry import align, square_corners
 from agegenderemo.imaging.quality import measure_quality, quality_flags
 from agegenderemo.inference.tracks import appearance_embedding
@@ -26,9 +25,9 @@ from agegenderemo.tasks import (
     ClassCalibration,
     Prediction,
     RegressionCalibration,
+    TaskCalibration,
     TaskSpec,
     activate,
-    decode,
     predict,
 )
 from agegenderemo.types import (
@@ -54,7 +53,7 @@ TASKS = (
 """Those of the shipped networks, and some that no code can know; the last ones have classes that
 JavaScript would bring into another order, and that CSV quotes."""
 
-CALIBRATION = {
+CALIBRATION: Mapping[str, TaskCalibration] = {
     "age": RegressionCalibration(
         (0.0, 3.0, 10.0, 40.0, 85.0),
         (-1.0, 1.6, 6.0, 29.9, 72.6),
@@ -139,6 +138,7 @@ def _landmarks(
     rng: np.random.Generator, middle: NDArray[np.float64], side: float, turn: float
 ) -> Landmarks:
     upright = np.array([(-0.2, -0.2), (0.2, -0.2), (0, 0.02), (-0.17, 0.24), (0.17, 0.24)])
+    upright[2, 0] += rng.choice([0, 0, 0.16])  # some look aside
     cos, sin = math.cos(turn), math.sin(turn)
     placed = (upright + rng.normal(0, 0.02, (5, 2))) @ [[cos, sin], [-sin, cos]] * side + middle
     # The detector's numbers are float32 ones, and those of turned pictures are not.

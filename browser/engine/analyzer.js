@@ -1,6 +1,7 @@
 // The whole path from a picture to its faces in one object.
 
 import { align, CROP_SIZE } from "./geometry.js";
+import { checkImage } from "./image.js";
 import { Predictor } from "./predictor.js";
 import { measureQuality, qualityFlags } from "./quality.js";
 import { findFaces } from "./rescue.js";
@@ -81,12 +82,4 @@ export function perhapsNoFace({ score }, predictions) {
     .filter(({ spec }) => spec.kind === "binary")
     .map(probabilityOf);
   return score < SURE_SCORE && sure.length > 0 && Math.max(...sure) < SURE_ANSWER;
-}
-
-// Throws, in one sentence, for what is no picture of this engine.
-export function checkImage(image) {
-  const { width, height, data } = image ?? {};
-  if (!(width > 0 && height > 0) || !ArrayBuffer.isView(data) || data.length !== 3 * width * height) {
-    throw new TypeError("An image must be { width, height, data } of RGB bytes.");
-  }
 }

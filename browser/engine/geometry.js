@@ -39,8 +39,9 @@ export function roll([left, right, , mouthLeft, mouthRight]) {
 // picture its border is repeated. Throws where the landmarks coincide.
 export function align(image, landmarks, size, template = "face") {
   const wanted = TEMPLATES[template].map(([x, y]) => [x * size, y * size]);
-  const [reduced, matrix] = reduce(image, similarity(landmarks, wanted), size);
-  return sample(reduced, inverse(matrix), size);
+  const matrix = similarity(landmarks, wanted);
+  if (Math.hypot(matrix[0], matrix[3]) >= 1) return sample(whole(image), inverse(matrix), size);
+  return sampleReduced(image, matrix, size);
 }
 
 // Where the top left, top right and bottom left corner of the aligned square lie in the picture.
@@ -89,12 +90,10 @@ function inverse([a, b, x, c, d, y]) {
   return [p, q, -(p * x + q * y), r, s, -(r * x + s * y)];
 }
 
-// For a face larger than the crop, cut out its surroundings and shrink them to the crop's scale
-// with an antialiasing filter, because bilinear sampling alone would skip pixels.
-function reduce(image, matrix, size) {
-  const [a, b, x, c, d, y] = matrix;
+// For a face larger than the crop, its surroundings are cut out and shrunk to the crop's scale with
+// an antialiasing filter, because bilinear sampling alone would skip pixels.
+function sampleReduced(image, [a, b, x, c, d, y], size) {
   const scale = Math.hypot(a, c);
-  if (scale >= 1) return [image, matrix];
   const back = inverse([a, b, 0, c, d, 0]);
   const [offX, offY] = [size / 2 - x, size / 2 - y];
   const centreX = back[0] * offX + back[1] * offY;
@@ -104,35 +103,57 @@ function reduce(image, matrix, size) {
   const top = clip(Math.floor(centreY - reach), 0, image.height - 1);
   const right = clip(Math.ceil(centreX + reach), left + 1, image.width);
   const bottom = clip(Math.ceil(centreY + reach), top + 1, image.height);
-  const [oldWidth, oldHeight] = [right - left, bottom - top];
-  const width = Math.max(1, roundHalfEven(oldWidth * scale));
-  const height = Math.max(1, roundHalfEven(oldHeight * scale));
-  const reduced = pillowResize(crop(image, left, top, right, bottom), width, height, "bilinear");
-  const [wide, tall] = [oldWidth / width, oldHeight / height];
-  return [
-    reduced,
-    [a * wide, b * tall, a * left + b * top + x, c * wide, d * tall, c * left + d * top + y],
-  ];
+  const region = crop(image, left, top, right, bottom);
+  const width = Math.max(1, roundHalfEven(region.width * scale));
+  const height = Math.max(1, roundHalfEven(region.height * scale));
+  const [wide, tall] = [region.width / width, region.height / height];
+  const points = inverse([
+    a * wide, b * tall, a * left + b * top + x, c * wide, d * tall, c * left + d * top + y,
+  ]);
+  // Of the shrunk region only what the square covers: of an upright face that is under half.
+  const [x1, x2] = covered(points.slice(0, 3), size, width);
+  const [y1, y2] = covered(points.slice(3), size, height);
+  const { data } = pillowResize(region, width, height, "bilinear", [x1, y1, x2, y2]);
+  return sample({ width, height, data, left: x1, top: y1, across: x2 - x1 }, points, size);
 }
 
-// The picture at the points that an affine matrix gives to the pixels of a square, by bilinear
-// interpolation, its border repeated. To the bit what PyTorch's `grid_sample` gives on a CPU: the
-// points pass through float32 fractions of the picture, and each product is added to the sum before
-// either is rounded, as a fused multiply-add does; float64 holds both exactly.
-function sample(image, [a, b, shiftX, c, d, shiftY], size) {
-  const { width, height, data } = image;
+// The first pixel, and the one after the last, that a square's samples may need along an axis.
+function covered([across, down, shift], size, length) {
+  const first = shift + Math.min(0, across * size) + Math.min(0, down * size);
+  const last = shift + Math.max(0, across * size) + Math.max(0, down * size);
+  const low = clip(Math.floor(first) - 2, 0, length - 1);
+  return [low, clip(Math.ceil(last) + 2, low + 1, length)];
+}
+
+function whole({ width, height, data }) {
+  return { width, height, data, left: 0, top: 0, across: width };
+}
+
+// A picture of a width and height at the points that an affine matrix gives to the pixels of a
+// square, by bilinear interpolation, its border repeated; `data` is the part of it from `left` and
+// `top` on, `across` pixels wide. To the bit what PyTorch's `grid_sample` gives on a CPU: the points
+// pass through float32 fractions of the picture, and each product is added to the sum before either
+// is rounded, as a fused multiply-add does; float64 holds both exactly.
+function sample(picture, [a, b, shiftX, c, d, shiftY], size) {
+  const { width, height, data, left: x0, top: y0, across: stride } = picture;
   const { fround } = Math;
-  const [halfWidth, halfHeight] = [width / 2, height / 2];
-  const [lastX, lastY] = [width - 1, height - 1];
+  const halfWidth = width / 2;
+  const halfHeight = height / 2;
+  const lastX = width - 1;
+  const lastY = height - 1;
+  const line = 3 * stride;
   const result = newImage(size, size);
+  const into = result.data;
   for (let row = 0, at = 0; row < size; row++) {
     // Landmarks, like the detector's boxes, count from the picture's corner: pixel centres are at
     // one half.
     const y = row + 0.5;
+    const downX = b * y;
+    const downY = d * y;
     for (let column = 0; column < size; column++, at += 3) {
       const x = column + 0.5;
-      let across = fround(fround((a * x + b * y + shiftX) / halfWidth - 1) + 1);
-      let down = fround(fround((c * x + d * y + shiftY) / halfHeight - 1) + 1);
+      let across = fround(fround((a * x + downX + shiftX) / halfWidth - 1) + 1);
+      let down = fround(fround((c * x + downY + shiftY) / halfHeight - 1) + 1);
       across = fround(across * halfWidth - 0.5);
       down = fround(down * halfHeight - 0.5);
       across = across < 0 ? 0 : across > lastX ? lastX : across;
@@ -143,18 +164,20 @@ function sample(image, [a, b, shiftX, c, d, shiftY], size) {
       const south = fround(down - top);
       const west = fround(1 - east);
       const north = fround(1 - south);
-      const [w0, w1] = [fround(west * north), fround(east * north)];
-      const [w2, w3] = [fround(west * south), fround(east * south)];
+      const northWest = fround(west * north);
+      const northEast = fround(east * north);
+      const southWest = fround(west * south);
+      const southEast = fround(east * south);
       // At the border the neighbour is the pixel itself; its weight is zero.
       const beside = left < lastX ? 3 : 0;
-      const first = 3 * (top * width + left);
-      const below = top < lastY ? first + 3 * width : first;
-      for (let channel = 0; channel < 3; channel++) {
-        let total = fround(data[first + channel] * w0);
-        total = fround(data[first + beside + channel] * w1 + total);
-        total = fround(data[below + channel] * w2 + total);
-        total = fround(data[below + beside + channel] * w3 + total);
-        result.data[at + channel] = total + HALF_EVEN - HALF_EVEN;
+      let first = 3 * ((top - y0) * stride + left - x0);
+      let below = top < lastY ? first + line : first;
+      for (let channel = at; channel < at + 3; channel++, first++, below++) {
+        let total = fround(data[first] * northWest);
+        total = fround(data[first + beside] * northEast + total);
+        total = fround(data[below] * southWest + total);
+        total = fround(data[below + beside] * southEast + total);
+        into[channel] = total + HALF_EVEN - HALF_EVEN;
       }
     }
   }

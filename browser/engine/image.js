@@ -10,6 +10,14 @@ export function newImage(width, height, data = new Uint8Array(CHANNELS * width *
   return { width, height, data };
 }
 
+// Throws, in one sentence, for what is no picture of this engine.
+export function checkImage(image) {
+  const { width, height, data } = image ?? {};
+  if (!(width > 0 && height > 0) || !ArrayBuffer.isView(data) || data.length !== CHANNELS * width * height) {
+    throw new TypeError("An image must be { width, height, data } of RGB bytes.");
+  }
+}
+
 // A picture from a canvas's bytes, whose fourth channel is left out: what is seen through must have
 // been laid over white before.
 export function fromRgba(rgba, width, height) {

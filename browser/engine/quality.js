@@ -39,7 +39,8 @@ export function greyOf({ data }) {
 // `outOfFrame` the share of the square that lies outside the picture. `grey` is that of the crop.
 export function measureQuality(crop, landmarks, width, height, template = "face", grey = greyOf(crop)) {
   const corners = squareCorners(landmarks, template);
-  const luma = grey.map((value) => value / 255);
+  const luma = new Float32Array(grey.length);
+  for (let i = 0; i < luma.length; i++) luma[i] = grey[i] / 255;
   const small = resizeBilinear(luma, 1, crop.height, crop.width, SIDE);
   const edges = new Float32Array((SIDE - 2) ** 2);
   for (let y = 1, at = 0; y < SIDE - 1; y++) {

@@ -1,7 +1,7 @@
 // Three reductions, each to the bit what Python computes: MTCNN's mean over areas, antialiased
 // bilinear interpolation of float32 planes, and Pillow's integer resampling of bytes.
 
-import { newImage, roundHalfEven } from "./image.js";
+import { crop, newImage, roundHalfEven } from "./image.js";
 
 const { fround } = Math;
 const CHANNELS = 3;
@@ -235,31 +235,36 @@ const FILTERS = {
 };
 
 // What Pillow's Image.resize makes of an RGB picture: across and then down, rounded to bytes after
-// each, with weights of 22 bits. `filter` is "box" or "bilinear".
-export function pillowResize(image, width, height, filter) {
+// each, with weights of 22 bits. `filter` is "box" or "bilinear". Of a `part`, [x1, y1, x2, y2] in
+// pixels of the result, only that is computed and returned.
+export function pillowResize(image, width, height, filter, part = [0, 0, width, height]) {
   const chosen = FILTERS[filter];
   if (!chosen) throw new RangeError(`The filter must be box or bilinear, not ${filter}.`);
   if (width < 1 || height < 1) throw new RangeError(`A picture has at least one pixel, not ${width}×${height}.`);
+  const [x1, y1, x2, y2] = part;
+  const all = x2 - x1 === width && y2 - y1 === height;
   const factors = [image.width / width, image.height / height];
   const narrow = image.height > 100 * image.width && height < image.height;
-  if (filter === "box" && !narrow && factors.every(Number.isInteger)) return wholeFactors(image, width, height, ...factors);
-  const down = image.height === height ? null : resampling(image.height, height, chosen);
-  const across = image.width === width ? null : resampling(image.width, width, chosen);
+  if (filter === "box" && all && !narrow && factors.every(Number.isInteger)) return wholeFactors(image, width, height, ...factors);
+  const down = image.height === height ? null : resampling(image.height, height, chosen, y1, y2);
+  const across = image.width === width ? null : resampling(image.width, width, chosen, x1, x2);
   if (narrow) {
     // A picture so narrow is reduced in height first.
-    const low = down ? resampleRows(image, down, 0) : image;
-    return across ? resampleColumns(low, across, 0, height) : low;
+    const low = resampleRows(image, down, 0);
+    return across ? resampleColumns(low, across, 0, low.height) : crop(low, x1, 0, x2, low.height);
   }
-  if (!across) return down ? resampleRows(image, down, 0) : newImage(width, height, image.data.slice());
-  if (!down) return resampleColumns(image, across, 0, height);
+  if (!down) return across ? resampleColumns(image, across, y1, y2) : crop(image, x1, y1, x2, y2);
+  if (!across) return resampleRows(crop(image, x1, 0, x2, image.height), down, 0);
   const first = down.starts[0];
-  const last = down.starts[height - 1] + down.counts[height - 1];
+  const last = down.starts[down.size - 1] + down.counts[down.size - 1];
   return resampleRows(resampleColumns(image, across, first, last), down, first);
 }
 
-// The source pixels of each pixel along an axis: the first, how many, and their integer weights.
-function resampling(length, size, { support, weight }) {
-  const scale = length / size;
+// The source pixels of each pixel along an axis from `begin` up to `end`: the first, how many, and
+// their integer weights.
+function resampling(length, whole, { support, weight }, begin, end) {
+  const size = end - begin;
+  const scale = length / whole;
   const stretch = Math.max(1, scale);
   const reach = support * stretch;
   const most = 2 * Math.ceil(reach) + 1;
@@ -268,7 +273,7 @@ function resampling(length, size, { support, weight }) {
   const weights = new Int32Array(size * most);
   const part = new Float64Array(most);
   for (let i = 0; i < size; i++) {
-    const middle = (i + 0.5) * scale;
+    const middle = (begin + i + 0.5) * scale;
     const first = Math.max(0, Math.trunc(middle - reach + 0.5));
     const count = Math.min(length, Math.trunc(middle + reach + 0.5)) - first;
     let sum = 0;

@@ -1,7 +1,7 @@
 // The faces of a video, frame by frame, each with the number of its person.
 
-import { checkImage } from "./analyzer.js";
 import { iou } from "./geometry.js";
+import { checkImage } from "./image.js";
 import { greyOf } from "./quality.js";
 import { brightened, faceBack, surely } from "./rescue.js";
 import { appearanceEmbedding, thresholds as allThresholds, Tracks } from "./tracks.js";
