@@ -48,6 +48,18 @@ test("pictures are resized to the bit", () => {
   }
 });
 
+test("a part of a resized picture is cut from the whole", () => {
+  for (const { picture: source, height, width, box, bilinear } of wanted.resizes) {
+    const part = [Math.floor(width / 3), Math.floor(height / 4), Math.ceil(width * 0.8), height];
+    for (const [filter, whole] of Object.entries({ box, bilinear })) {
+      const cut = crop({ width, height, data: bytes(whole) }, ...part);
+      const got = pillowResize(picture(source), width, height, filter, part);
+      assert.deepEqual([got.width, got.height], [cut.width, cut.height]);
+      same(got.data, cut.data, `${filter} of ${source.width}×${source.height} at ${width}×${height}`);
+    }
+  }
+});
+
 test("boxes of a picture are pictures of their own", () => {
   const { picture: source, boxes, size, cut } = wanted.boxes;
   const image = picture(source);
