@@ -17,7 +17,7 @@ import {
   scaledFace,
   trackedRecord,
 } from "../engine/records.js";
-import { activate, decode, taskSpec } from "../engine/tasks.js";
+import { activate, decode, labelOf, taskSpec } from "../engine/tasks.js";
 import { appearanceEmbedding } from "../engine/tracks.js";
 import { bytes, faceOf, floats, furthest, picture, vectors } from "./vectors.mjs";
 
@@ -80,6 +80,13 @@ test("calibrated predictions", () => {
     const { spec, ...got } = predict(specs[task], value, wanted.info.calibration[task]);
     assert.equal(spec.name, task);
     assert.ok(furthest(got, prediction, task) < 1e-13, task);
+  }
+});
+
+test("of two classes the second at one half, of several the earlier on a tie", () => {
+  for (const spec of tasks.filter(({ kind }) => kind !== "regression")) {
+    const even = spec.kind === "binary" ? 0.5 : spec.classes.map(() => 1 / spec.classes.length);
+    assert.equal(labelOf(decode(spec, even)), spec.classes[spec.kind === "binary" ? 1 : 0]);
   }
 });
 
