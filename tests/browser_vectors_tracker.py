@@ -237,7 +237,15 @@ def strangers() -> Iterator[tuple[People, bool]]:
         yield seen, rng.random() < 0.01
 
 
+def misread() -> Iterator[tuple[People, bool]]:
+    """Someone else for a moment; then the first again, who is misread as that one."""
+    for i in range(RATE):
+        look = embedding(2 if 10 <= i < 12 else 1, 12, i)
+        yield [_seen(3 if i < 10 else 4, i, 100, look=look, noise=0.0)], False
+
+
 _STREAMS = (
+    misread,
     crossing,
     leaving,
     replaced,
@@ -252,6 +260,7 @@ _STREAMS = (
 _THRESHOLDS: Mapping[str, Mapping[str, float]] = {
     "crowd": {"max_people": 10, "read_in_turn": 3, "agreeing": 2},
     "turning": {"alike": 0.6, "surely_alike": 0.7, "embedding_rate": 0.3, "read_every": 0.0},
+    "misread": {"read_every": 0.0},
     "strangers": {"forgotten_after": 2.0, "read_in_turn": 1},
     "moods": {"calm_memory": 1.0, "regression_outlier": 2.0, "read_every": 0.12},
 }
