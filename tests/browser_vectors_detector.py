@@ -1,7 +1,8 @@
 """What Python computes on the way to a face, for the browser's detector to be held against.
 
-`write_numbers` needs no network: resizes, turns, stretches and suppression, ``detector.json``.
-`write_faces` runs the searches: ``faces.json``.
+`write_numbers` needs no network: resizes, turns, stretches, suppression, and searches with made
+networks and a made detector that browser/tests/made.mjs has as well; ``detector.json``.
+`write_faces` runs the real searches: ``faces.json``.
 """
 
 import base64
@@ -9,7 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from agegenderemo.imaging.resize import (
     summed_area,
 )
 from agegenderemo.imaging.turn import TurnedPicture
+from agegenderemo.runtime import Session
 from agegenderemo.types import Box, Detection, Landmarks, RGBImage
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -63,6 +65,9 @@ def write_numbers(folder: Path) -> None:
         "turns": [_turned(degrees) for degrees in (0, 30, 45, 90, 135, 180, 225, 270, 315)],
         "stretches": [_stretched(image) for image in _faint_pictures()],
         "suppressions": [_suppressed(count, ties) for count, ties in _SUPPRESSED],
+        "cascade": _cascade(),
+        "looks": [_looked(image, known) for image in _looked_at() for known in (0, 2)],
+        "turned_faces": [_looked(noise(40, 61), 3, "plain", after) for after in range(25)],
     }
     (folder / "detector.json").write_text(json.dumps(vectors))
 
@@ -181,6 +186,109 @@ def _suppressed(count: int, ties: bool) -> dict[str, Any]:
         "scores": _text(scores),
         "nms": {str(t): nms(boxes, scores, t).tolist() for t in (0.5, 0.7)},
         "nms_min": {str(t): nms_min(boxes, scores, t).tolist() for t in (0.5, 0.7)},
+    }
+
+
+class MadeNetwork:
+    """Stands in for one of MTCNN's networks: what it says is read off single pixels, exactly."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.rows: list[int] = []
+
+    def run(self, x: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        self.rows.append(len(x))
+        half, quarter = np.float32(0.5), np.float32(0.25)
+        if self._name == "pnet":
+            down, across = ((length - 10) // 2 for length in x.shape[2:])
+            at = [slice(first, first + 2 * n, 2) for first, n in ((5, down), (4, across))]
+            scores = x[:, 0, at[0], at[1]] * half + half
+            return x[:, [0, 1, 2, 1]][..., at[0], at[1]] * quarter, np.stack(
+                (1 - scores, scores), 1
+            )
+        size = x.shape[2]
+        scores = x[:, 1, size // 2, size // 3] * quarter + (half + quarter)
+        pairs = np.stack((1 - scores, scores), 1)
+        shifts = np.stack([x[:, i % 3, 5 * i + 2, 4 * i + 3] for i in range(4)], 1) * quarter
+        points = np.stack([x[:, i % 3, 2 * i + 1, i + 9] for i in range(10)], 1) * half + half
+        return (shifts, pairs) if self._name == "rnet" else (shifts, points, pairs)
+
+
+def _cascade() -> dict[str, Any]:
+    """Whole searches with made networks, more candidates than a batch holds."""
+    small = Image.fromarray(noise(15, 20, 10))
+    image = np.asarray(small.resize((300, 220), Image.Resampling.BILINEAR))
+    detector = MtcnnDetector(min_score=0.7)
+    networks = {name: MadeNetwork(name) for name in ("pnet", "rnet", "onet")}
+    for name, network in networks.items():
+        setattr(detector, f"_{name}", cast(Session, network))
+    searches = []
+    for smallest, side in ((12, 1600), (20, 1600), (42, 1600), (23, 217)):
+        faces = detector.detect(image, min_face_size=smallest, max_side=side)
+        searches.append({"smallest": smallest, "side": side, "faces": _faces(faces)})
+    boxes: list[Box] = [
+        (3.7, 9.2, 50, 60.1),
+        (-20, -9, 40, 30),
+        (280, 200, 330, 260),
+        (-9, -9, -1, -1),
+    ]
+    boxes += [(10, 10, 13, 13), (10.2, 10.2, 10.9, 10.9)]
+    return {
+        "picture": _picture(image),
+        "searches": searches,
+        "boxes": boxes,
+        "refined": _faces(detector.refine(image, boxes)),
+        "rows": {name: network.rows for name, network in networks.items()},
+    }
+
+
+class MadeDetector:
+    """Sees faces by the count of its looks, which may begin later, and records at what it looks."""
+
+    def __init__(self, known: int, after: int) -> None:
+        self._known, self._after = known, after
+        self.looks: list[tuple[Any, ...]] = []
+
+    def detect(
+        self, image: RGBImage, *, min_face_size: int | None = None, max_side: int | None = None
+    ) -> list[Detection]:
+        self._look(image, min_face_size)
+        count = self._known if len(self.looks) == 1 else len(self.looks) % 3
+        return [self._face(image, i) for i in range(count)]
+
+    def refine(self, image: RGBImage, boxes: Sequence[Box]) -> list[Detection | None]:
+        self._look(image, *(v for box in boxes for v in box))
+        return [None if len(self.looks) % 5 == 0 else self._face(image, 0) for _ in boxes]
+
+    def _look(self, image: RGBImage, *said: float | None) -> None:
+        places = np.arange(image.size, dtype=np.int64) % 251 + 1
+        checksum = int(image.reshape(-1).astype(np.int64) @ places)
+        self.looks.append((*image.shape[:2], checksum, *said))
+
+    def _face(self, image: RGBImage, i: int) -> Detection:
+        height, width = image.shape[:2]
+        count = len(self.looks) + self._after
+        side = min(height, width) / (4 + count % 7)
+        x, y = (width - side) * ((count * 3 + i * 5) % 10) / 10, (height - side) * (i + 1) / 4
+        points = ((x, y), (x + side, y), (x + 1, y + 2), (x, y + side), (x + 3, y + side))
+        return Detection((x, y, x + side, y + side), 1 - (count * 31 + i * 17) % 40 / 1500, points)
+
+
+def _looked_at() -> list[RGBImage]:
+    return [noise(40, 61, 11, high=90), noise(50, 30, 12), noise(180, 1810, 13)]
+
+
+def _looked(
+    image: RGBImage, known: int, search: Search = "thorough", after: int = 0
+) -> dict[str, Any]:
+    detector = MadeDetector(known, after)
+    found = find_faces(detector, image, search)
+    return {
+        "picture": _picture(image),
+        "made": (known, after),
+        "search": search,
+        "looks": detector.looks,
+        "faces": _faces(found.detections),
     }
 
 

@@ -19,6 +19,7 @@ import {
   summedArea,
 } from "../engine/resize.js";
 import { TurnedPicture } from "../engine/turn.js";
+import { MadeDetector, MadeNetwork } from "./made.mjs";
 import { bytes, floats, furthest, picture, vectors } from "./vectors.mjs";
 
 const wanted = vectors("detector");
@@ -44,6 +45,18 @@ test("pictures are resized to the bit", () => {
     same(areaResizeTable(summedArea(image), height, width), floats(area), `means by table of ${what}`);
     same(pillowResize(image, width, height, "box").data, bytes(box), `box of ${what}`);
     same(pillowResize(image, width, height, "bilinear").data, bytes(bilinear), `bilinear of ${what}`);
+  }
+});
+
+test("a part of a resized picture is cut from the whole", () => {
+  for (const { picture: source, height, width, box, bilinear } of wanted.resizes) {
+    const part = [Math.floor(width / 3), Math.floor(height / 4), Math.ceil(width * 0.8), height];
+    for (const [filter, whole] of Object.entries({ box, bilinear })) {
+      const cut = crop({ width, height, data: bytes(whole) }, ...part);
+      const got = pillowResize(picture(source), width, height, filter, part);
+      assert.deepEqual([got.width, got.height], [cut.width, cut.height]);
+      same(got.data, cut.data, `${filter} of ${source.width}×${source.height} at ${width}×${height}`);
+    }
   }
 });
 
@@ -124,7 +137,30 @@ test("parts, mirrors and borders", () => {
   assert.deepEqual(padded, newImage(4, 3, Uint8Array.from([...line, ...line, ...line])));
 });
 
-// --- a made detector ------------------------------------------------------------------------
+// --- made networks and detectors ------------------------------------------------------------
+
+test("the cascade with made networks gives the same numbers and batches", async () => {
+  const { picture: source, searches, boxes, refined, rows } = wanted.cascade;
+  const networks = Object.fromEntries(Object.keys(rows).map((name) => [name, new MadeNetwork(name)]));
+  const detector = new MtcnnDetector(networks, { minScore: 0.7 });
+  const image = picture(source);
+  for (const { smallest: minFaceSize, side: maxSide, faces } of searches) {
+    assert.ok(faces.length > 3);
+    assert.equal(furthest(await detector.detect(image, { minFaceSize, maxSide }), faces), 0);
+  }
+  assert.equal(furthest(await detector.refine(image, boxes), refined), 0);
+  assert.deepEqual(Object.fromEntries(Object.entries(networks).map(([name, one]) => [name, one.rows])), rows);
+  assert.ok(rows.rnet.includes(512));
+});
+
+test("the same copies are looked at again, in the same order, and the same faces kept", async () => {
+  for (const { picture: source, made, search, looks, faces } of [...wanted.looks, ...wanted.turned_faces]) {
+    const detector = new MadeDetector(...made);
+    const { detections } = await findFaces(detector, picture(source), search);
+    assert.ok(furthest(detector.looks, looks) < 1e-9);
+    assert.ok(furthest(detections, faces) < 1e-9);
+  }
+});
 
 // It finds one face in a picture, upright only in the copy that is turned round, and doubts it.
 class HeadOverHeels {
@@ -163,6 +199,14 @@ test("a face is turned only when that is clearly better", async () => {
     assert.ok(iou(after.box, before[0].box) > 0.8);
     assert.equal(detector.refined, looks);
   }
+});
+
+test("an answer that is no number is no face, and none is surer than sure", async () => {
+  const said = (point, score) => ({ run: async () => [[0, 0, 0, 0], Array(10).fill(point), [0, score]].map((data) => ({ data })) });
+  const wide = newImage(40, 40);
+  const [face] = await new MtcnnDetector({ onet: said(0.5, 1.0000001) }).refine(wide, [[5, 5, 30, 30]]);
+  assert.equal(face.score, 1);
+  assert.deepEqual(await new MtcnnDetector({ onet: said(Infinity, 1) }).refine(wide, [[5, 5, 30, 30]]), [null]);
 });
 
 test("what cannot be is one sentence", async () => {
