@@ -60,7 +60,7 @@ CALIBRATION: Mapping[str, TaskCalibration] = {
         (6.2, 9.1, 16.0, 52.0, 102.9),
         (1.7, 1.7, 2.0, 6.0, 7.1),
     ),
-    "gender": ClassCalibration(0.8832, 0.7717),
+    "gender": ClassCalibration(1.6, 0.7717),
     "emotion": ClassCalibration(0.6145, 0.5316),
     "warmth": RegressionCalibration((0.0,), (-2.0,), (3.0,), (1.25,)),
     "hat": ClassCalibration(1.7, 0.5),

@@ -12,7 +12,7 @@ from browser_vectors_reader import CALIBRATION, INFO, TASKS, coded, plain
 from made_streams import RATE, detection, embedding
 
 from agegenderemo.inference.tracks import Embedding, Observation, Thresholds, Tracks
-from agegenderemo.tasks import Prediction, TaskSpec, predict
+from agegenderemo.tasks import Prediction, TaskSpec, decode, predict
 
 SLOW = 5  # frames a second of the stream that is long
 
@@ -200,9 +200,67 @@ def turning() -> Iterator[tuple[People, bool]]:
         yield [_seen(1, i, 100 + 3 * i * math.sin(i / 20), look=look)] if i % 11 else [], False
 
 
-_STREAMS = (crossing, leaving, replaced, contradicted, cut, moods, crowd, turning)
+def wavering() -> Iterator[tuple[People, bool]]:
+    """Two classes about as probable, in slow waves and quick ones; and a face that is hardly the
+    same to look at."""
+    for i in range(4 * RATE):
+        (one,) = [_seen(1, i, 100, look=embedding(1, 45 + i % 45, i))]
+        logit = (0.9 if i < 3 * RATE else 2.2) * math.sin(i / 11) + 0.3 * (-1) ** i
+        positive = 1 / (1 + math.exp(-logit))
+        predictions = {
+            spec.name: decode(spec, positive)
+            if spec.kind == "binary"
+            else one.predictions[spec.name]
+            for spec in TASKS
+            if one.predictions
+        }
+        yield [replace(one, predictions=predictions)], False
+
+
+def strangers() -> Iterator[tuple[People, bool]]:
+    """Three places in which anyone may be from moment to moment."""
+    rng = np.random.default_rng(11)
+    people = [1, 2, 3]
+    flags: Sequence[tuple[str, ...]] = ((), (), ("small",), ("turned",))
+    for i in range(15 * RATE):
+        for place in range(3):
+            if rng.random() < 0.08:
+                people[place] = int(rng.integers(1, 7))
+        here = [place for place in range(3) if rng.random() < 0.9]
+        seen = []
+        for place in here:
+            who = people[place]
+            read = who if rng.random() < 0.8 else int(rng.integers(1, 7))
+            look = embedding(who, float(rng.choice([10, 50, 80])), i)
+            place_flags = flags[int(rng.integers(4))]
+            seen.append(_seen(read, i, 100 + 150 * place + i % 7, look=look, flags=place_flags))
+        yield seen, rng.random() < 0.01
+
+
+def misread() -> Iterator[tuple[People, bool]]:
+    """Someone else for a moment; then the first again, who is misread as that one."""
+    for i in range(RATE):
+        look = embedding(2 if 10 <= i < 12 else 1, 12, i)
+        yield [_seen(3 if i < 10 else 4, i, 100, look=look, noise=0.0)], False
+
+
+_STREAMS = (
+    misread,
+    crossing,
+    leaving,
+    replaced,
+    contradicted,
+    cut,
+    moods,
+    crowd,
+    turning,
+    wavering,
+    strangers,
+)
 _THRESHOLDS: Mapping[str, Mapping[str, float]] = {
     "crowd": {"max_people": 10, "read_in_turn": 3, "agreeing": 2},
     "turning": {"alike": 0.6, "surely_alike": 0.7, "embedding_rate": 0.3, "read_every": 0.0},
+    "misread": {"read_every": 0.0},
+    "strangers": {"forgotten_after": 2.0, "read_in_turn": 1},
     "moods": {"calm_memory": 1.0, "regression_outlier": 2.0, "read_every": 0.12},
 }

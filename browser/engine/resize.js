@@ -327,10 +327,14 @@ function resampleRows(image, { size, most, starts, counts, weights }, first) {
   const sums = new Int32Array(line);
   for (let row = 0; row < size; row++) {
     sums.fill(1 << (PRECISION_BITS - 1));
-    for (let tap = 0; tap < counts[row]; tap++) {
+    // Two rows at once: the sums are read and written half as often.
+    for (let tap = 0; tap < counts[row]; tap += 2) {
       const weight = weights[row * most + tap];
+      const both = tap + 1 < counts[row];
+      const other = both ? weights[row * most + tap + 1] : 0;
       const start = (starts[row] - first + tap) * line;
-      for (let i = 0; i < line; i++) sums[i] += from[start + i] * weight;
+      const next = both ? start + line : start;
+      for (let i = 0; i < line; i++) sums[i] = sums[i] + Math.imul(from[start + i], weight) + Math.imul(from[next + i], other);
     }
     const to = row * line;
     for (let i = 0; i < line; i++) into[to + i] = Math.min(255, sums[i] >> PRECISION_BITS);

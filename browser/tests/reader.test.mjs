@@ -3,8 +3,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { Analyzer, perhapsNoFace } from "../engine/analyzer.js";
 import { predict } from "../engine/calibration.js";
 import { align, CROP_SIZE, iou, squareCorners } from "../engine/geometry.js";
+import { Predictor } from "../engine/predictor.js";
 import { measureQuality, qualityFlags } from "../engine/quality.js";
 import {
   csvText,
@@ -17,7 +19,7 @@ import {
   scaledFace,
   trackedRecord,
 } from "../engine/records.js";
-import { activate, decode, taskSpec } from "../engine/tasks.js";
+import { activate, decode, labelOf, taskSpec } from "../engine/tasks.js";
 import { appearanceEmbedding } from "../engine/tracks.js";
 import { bytes, faceOf, floats, furthest, picture, vectors } from "./vectors.mjs";
 
@@ -83,6 +85,13 @@ test("calibrated predictions", () => {
   }
 });
 
+test("of two classes the second at one half, of several the earlier on a tie", () => {
+  for (const spec of tasks.filter(({ kind }) => kind !== "regression")) {
+    const even = spec.kind === "binary" ? 0.5 : spec.classes.map(() => 1 / spec.classes.length);
+    assert.equal(labelOf(decode(spec, even)), spec.classes[spec.kind === "binary" ? 1 : 0]);
+  }
+});
+
 test("what is no answer is refused", () => {
   for (const spec of tasks) {
     const value = spec.kind === "categorical" ? spec.classes.map(() => NaN) : NaN;
@@ -128,4 +137,66 @@ test("a face of a smaller copy in pixels of the original, and one of a stream", 
   const record = trackedRecord({ trackId: 3, face, settled: false });
   assert.deepEqual(Object.keys(record).slice(0, 3), ["track_id", "settled", "box"]);
   assert.deepEqual(record, { track_id: 3, settled: false, ...faceRecord(face) });
+});
+
+// A network that answers with the brightness of each face's left edge, and keeps how many it saw.
+function edges(info) {
+  const seen = [];
+  return {
+    seen,
+    outputs: info.tasks.map(({ name }) => name).reverse(),
+    async run(data, dims) {
+      seen.push(dims);
+      const [count, , size] = dims;
+      return [...tasks].reverse().map((spec) => {
+        const width = spec.kind === "categorical" ? spec.classes.length : 1;
+        const answers = Array.from({ length: count * width }, (_, i) =>
+          data[Math.floor(i / width) * 3 * size * size] * (1 + (i % width)),
+        );
+        return { data: Float32Array.from(answers), dims: [count, width] };
+      });
+    },
+  };
+}
+
+const plain = { ...wanted.info, input: { size: 64, mean: [0, 0, 0], std: [1, 1, 1], template: "face" }, calibration: {} };
+const half = { width: 128, height: 128, data: Uint8Array.from({ length: 128 * 128 * 3 }, (_, i) => (i % 384 < 192 ? 255 : 0)) };
+
+test("the mirror image counts as much as the face", async () => {
+  const network = edges(plain);
+  const predictor = new Predictor(network, plain);
+  const [first] = tasks.filter(({ kind }) => kind === "regression");
+  const [{ [first.name]: one, ...others }] = await predictor.predict([half], { mirror: false });
+  assert.equal(one.value, 1);
+  assert.deepEqual(Object.keys(others), tasks.slice(1).map(({ name }) => name));
+  const [both] = await predictor.predict([half]);
+  assert.equal(both[first.name].value, 0.5);
+  assert.deepEqual(await predictor.predict([]), []);
+  assert.deepEqual(network.seen, Array(3).fill([1, 3, 64, 64]));
+});
+
+test("a graph of other tasks is refused", async () => {
+  const network = edges(plain);
+  assert.throws(() => new Predictor({ ...network, outputs: ["other"] }, plain), /The graph answers other, but/);
+  const short = { ...network, run: async (...given) => (await network.run(...given)).map(() => ({ data: new Float32Array(9) })) };
+  await assert.rejects(new Predictor(short, plain).predict([half]), /answers 9 numbers/);
+});
+
+test("a crowd is read in parts", async () => {
+  const network = edges(plain);
+  const analyzer = new Analyzer({ detector: null, network, info: plain });
+  const { landmarks } = wanted.crops[0];
+  const detection = { box: [0, 0, 9, 9], score: 0.9, landmarks };
+  const faces = await analyzer.readFaces(pictures[wanted.crops[0].picture], Array(70).fill(detection));
+  assert.equal(faces.length, 70);
+  assert.deepEqual(network.seen.map(([count]) => count), [64, 64, 6, 6]);
+});
+
+test("what is perhaps no face", () => {
+  const [spec] = tasks.filter(({ kind }) => kind === "binary");
+  const answers = (positive) => ({ [spec.name]: decode(spec, positive) });
+  assert.ok(perhapsNoFace({ score: 0.98 }, answers(0.31)));
+  assert.ok(!perhapsNoFace({ score: 0.99 }, answers(0.31)));
+  assert.ok(!perhapsNoFace({ score: 0.98 }, answers(0.3)));
+  assert.ok(!perhapsNoFace({ score: 0.98 }, {}));
 });

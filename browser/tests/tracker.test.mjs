@@ -71,7 +71,7 @@ function made(found) {
   return {
     asked,
     async detect(image, options) {
-      asked.push(["detect", image.width, image.height, options]);
+      asked.push(["detect", image.width, image.height, options, Math.max(...image.data)]);
       return found.shift() ?? [];
     },
     async refine(image, boxes) {
@@ -88,18 +88,19 @@ const analyzer = (detector) => ({
   qualityFlags: () => [],
   read: async () => [],
 });
-const frame = { width: 6, height: 4, data: new Uint8Array(72) };
+const frame = { width: 6, height: 4, data: Uint8Array.from({ length: 72 }, (_, i) => i) };
 
 test("where nobody is, frames are searched bright and turned too, every second one as it is", async () => {
   const detector = made([]);
   const tracker = new FaceTracker(analyzer(detector), { searchSide: 100.5 });
   assert.equal(tracker.lastSeen, -Infinity);
   for (let i = 0; i < 14; i++) await tracker.update(frame, 0.6 * i);
-  assert.deepEqual(detector.asked[0], ["detect", 6, 4, { minFaceSize: 30, maxSide: 100 }]);
+  assert.deepEqual(detector.asked[0], ["detect", 6, 4, { minFaceSize: 30, maxSide: 100 }, 71]);
   const sizes = detector.asked.map(([, width, height]) => `${width}x${height}`);
   const [wide, tall, square] = ["6x4", "4x6", "8x8"];
   const views = [wide, tall, tall, square, square, wide];
   assert.deepEqual(sizes, [wide, wide, ...views.flatMap((view) => [view, wide])]);
+  assert.deepEqual(detector.asked.map((one) => one.at(-1) > 71), sizes.map((_, i) => i === 2));
   assert.ok(Math.abs(tracker.lastSeen - 7.8) < 1e-9);
 });
 
