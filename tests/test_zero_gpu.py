@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Generator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
@@ -17,6 +18,8 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from browser import App
+from real_server import Stranger
 
 from agegenderemo import Analyzer
 from agegenderemo.inference.analyzer import Origin
@@ -263,20 +266,62 @@ def test_a_visitor_without_quota_is_served_without_a_card(space: type[Space]) ->
     assert [path for path, _ in space.asked] == ["/startup-report", "/schedule"]
 
 
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None
+import gradio, spaces
+from agegenderemo.web import many, zero_gpu
+from agegenderemo.web.app import serve
+read = spaces.GPU(duration=60)(zero_gpu.read_on_card)
+many.card_of = lambda analyzer, seconds: zero_gpu.Card(read, analyzer.origin, seconds)
+serve()
+"""
+
+
+def sockets(process: int) -> set[str]:
+    """The sockets that a process has open, by their inodes."""
+    links = [os.readlink(one) for one in Path(f"/proc/{process}/fd").iterdir()]
+    return {link[8:-1] for link in links if link.startswith("socket:[")}
+
+
+def sockets_of_port(port: int) -> set[str]:
+    """The sockets of the system on a local port, by their inodes."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    found = {row[9] for row in rows if int(row[1].rpartition(":")[2], 16) == port}
+    assert found
+    return found
+
+
 @needs_spaces
-def test_the_page_of_a_zero_gpu_space_comes_up(space: type[Space], tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "app.py"],
-        cwd=ROOT,
-        env={**os.environ, **space.environment, "SPACE_ID": "a/b", "TMPDIR": str(tmp_path)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+@pytest.mark.slow
+@pytest.mark.parametrize("works", [True, False])
+def test_the_page_of_a_zero_gpu_space(space: type[Space], tmp_path: Path, works: bool) -> None:
+    """The real server: with a call that works, as ONNX Runtime is in the place of the card, and
+    with the app as it is, whose card cannot be opened here."""
+    if not works:
+        torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+        if torch.cuda.is_available():
+            pytest.skip("there is a card here")
+    app = App(tmp_path, code=WITHOUT_TORCH if works else "")
     try:
-        assert process.stdout is not None
-        while not (line := process.stdout.readline()).startswith("* Running on"):
-            assert line, "it ended"
+        changes: dict[str, str | None] = {**space.environment, "SPACE_ID": "a/b"}
+        app.start_command([sys.executable, *app.command], changes, 90)
         assert [path for path, _ in space.asked] == ["/startup-report"]
+        stranger = Stranger(app, headers={"X-IP-Token": "a.e30.c"})
+        records = stranger.many([(f"{n}.jpg", PHOTO.read_bytes()) for n in range(3)])
+        assert [len(one["faces"]) for one in records] == [1, 1, 1], app.log()
+        asked = [path for path, _ in space.asked]
+        assert asked == ["/startup-report", "/schedule", "/allow", "/release"]
+        assert space.asked[1][1]["token"] == "a.e30.c"
+        assert space.asked[3][1]["fail"] == str(not works).lower()
+        assert ("Without a card" in app.log()) != works
+        assert stranger.web.get(app.url).status_code == 200
+        (forked,) = (int(query["pid"]) for path, query in space.asked if path == "/allow")
+        if works:  # it waits for the next call; strangers' connections are not in its hands
+            assert not sockets(forked) & sockets_of_port(app.port)
     finally:
-        process.terminate()
-        process.wait(30)
+        assert app.stop() == 0
+    end = time.monotonic() + 10
+    while Path(f"/proc/{forked}").exists():
+        assert time.monotonic() < end, "the forked process outlived the server"
+        time.sleep(0.1)

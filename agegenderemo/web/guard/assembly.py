@@ -1,6 +1,7 @@
 """Putting a gradio page, its guard and its server together."""
 
 import logging
+import multiprocessing
 import os
 import signal
 import sys
@@ -93,6 +94,8 @@ def serve(app: ASGIApp, store: Store, host: str, port: int) -> NoReturn:
     def end() -> NoReturn:
         sweeper.stop()
         store.close()
+        for process in multiprocessing.active_children():  # no exit handler ends them below
+            process.terminate()
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
