@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from browser import CHROMIUM, FLAGS
 from pages import needs_browser
-from static_pages import page_folder, real_runtime, small_site
+from static_pages import MAIN, page_folder, real_runtime, small_site
 
 from agegenderemo import Analyzer, load_image
 from agegenderemo.inference.backends import OnnxBackend
@@ -22,7 +22,7 @@ from agegenderemo.inference.graph import read_graph
 from agegenderemo.inference.predictor import preprocess
 from agegenderemo.resources import default_checkpoint
 from agegenderemo.static_site.build import build_site
-from agegenderemo.static_site.serve import server
+from agegenderemo.static_site.serve import _Handler, server
 from agegenderemo.static_site.write import write_site
 
 try:
@@ -40,6 +40,12 @@ KEPT = """async () => {
   }
   return found;
 }"""
+REGISTER = 'document.getElementById("offline")'
+LOAD = """\
+for (const { path, gzip } of Object.values(site.files)) {
+  await (await fetchFile(gzip ?? path)).arrayBuffer();
+}
+"""
 RUN = """\
 const site = await (await fetch("./site.json")).json();
 const unpacked = async ({ gzip }) => {
@@ -82,7 +88,7 @@ class Host:
             open_ones.append(request)
             serve(request, address)
 
-        self._server.process_request = noted  # type: ignore[method-assign]
+        self._server.process_request = noted  # type: ignore[assignment]
         Thread(target=self._server.serve_forever, daemon=True).start()
 
     def stop(self) -> None:
@@ -181,6 +187,24 @@ def test_it_works_when_the_host_is_gone(context: "BrowserContext", host: Host) -
     assert wrong == []
 
 
+def test_nothing_is_fetched_twice(
+    context: "BrowserContext", host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the page has loaded before, its worker finds in the browser's own cache."""
+    asked: list[str] = []
+    monkeypatch.setattr(
+        _Handler, "log_message", lambda self, form, *given: asked.append(given[0].split()[1])
+    )
+    main = MAIN.replace(REGISTER, LOAD + REGISTER).replace("{ keep", "{ fetchFile, keep")
+    site = small_site(host.folder.parent / "page", "one", main)
+    write_site(site, host.folder)
+    app = str(json.loads(site.files["site.json"])["app"])
+    visit(context, host, "one", app)
+    hashed = [path for path in asked if path.startswith((f"/{app}/", "/files/"))]
+    assert any(path.endswith(".onnx.gz") for path in hashed)
+    assert sorted(hashed) == sorted(set(hashed))
+
+
 def test_what_is_not_kept_is_not_made_up(context: "BrowserContext", host: Host) -> None:
     page = visit(context, host, "one", publish(host, "one"))
     assert page.evaluate("async () => (await fetch('./gone.json')).status") == 404
@@ -224,6 +248,25 @@ def test_an_old_page_that_is_open_keeps_its_files(context: "BrowserContext", hos
     second.reload()
     says(second, "two", new)
     wait_kept(second, new, old)
+
+
+def test_what_a_page_kept_is_checked(context: "BrowserContext", host: Host) -> None:
+    """A file that came damaged to the page is fetched anew by the worker."""
+    site = small_site(host.folder.parent / "page", "one")
+    write_site(site, host.folder)
+    (host.folder / "empty.html").write_text("<!doctype html>")
+    page = context.new_page()
+    page.goto(f"{host.url}empty.html")
+    described = json.loads(site.files["site.json"])
+    path = described["files"]["pnet"]["gzip"]
+    lay = """async ([root, path]) => (await caches.open("agegenderemo " + root + " files"))
+        .put(root + path, new Response("damaged"))"""
+    page.evaluate(lay, [host.url, path])
+    page.close()
+    page = visit(context, host, "one", described["app"])
+    host.stop()
+    size = "async (path) => (await (await fetch(path)).arrayBuffer()).byteLength"
+    assert page.evaluate(size, path) == len(site.files[path])
 
 
 def test_a_version_that_is_not_whole_does_not_replace_one(

@@ -39,7 +39,7 @@ _PAPER, _ACCENT = "#f7f7f8", "#0f766e"
 # The mark of the app (web/live.html), as lines of points on 48×48.
 _CORNERS = (0, 90, 180, 270)
 _WIDTH = 4.0
-_SMILE = ((16, 29), (24, 37), (32, 29))  # a quadratic curve
+_MOUTH = ((16, 29), (24, 37), (32, 29))  # a quadratic curve
 _EYES = (17, 31)
 
 
@@ -125,7 +125,7 @@ def icons() -> dict[str, bytes]:
 
 
 def _mark(size: int) -> Image.Image:
-    """Four corners and a smile, drawn four times as large and made smaller."""
+    """Four corners and a face, drawn four times as large and made smaller."""
     scale = 4 * size / 48
     image = Image.new("RGBA", (4 * size, 4 * size), (0, 0, 0, 0))
     draw = ImageDraw.Draw(image)
@@ -133,7 +133,7 @@ def _mark(size: int) -> Image.Image:
         _stroke(draw, [_turned(x, y, corner) for x, y in _corner()], scale)
     for x in _EYES:
         _stroke(draw, [(x, 18), (x, 21)], scale)
-    (x0, y0), (x1, y1), (x2, y2) = _SMILE
+    (x0, y0), (x1, y1), (x2, y2) = _MOUTH
     steps = [step / 24 for step in range(25)]
     curve = [
         (
