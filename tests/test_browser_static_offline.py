@@ -279,11 +279,15 @@ def test_a_version_that_is_not_whole_does_not_replace_one(
     broken.write_text(broken.read_text() + "// of another version\n")
     page.reload()
     says(page, "two", new)
-    idle = """async () => {
+    again = """async () => {
       const found = await navigator.serviceWorker.getRegistration();
-      return !found.installing && !found.waiting;
+      await found.update();
+      const worker = found.installing;
+      if (!worker) return "none";
+      await new Promise((done) => worker.addEventListener("statechange", done));
+      return worker.state;
     }"""
-    until(page, idle)
+    assert page.evaluate(again) == "redundant"
     host.stop()
     page.reload()
     says(page, "one", old)

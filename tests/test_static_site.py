@@ -66,6 +66,10 @@ def test_the_layout(site: Site, described: dict[str, Any]) -> None:
         "main.js", "offline.js", "page.css", "engine/deep.js",
         "web/js/words.js", "web/js/ribbon.js", "web/css/base.css",
     }  # fmt: skip
+    # As they are written: what others name before those, the page last.
+    names = list(site.files)
+    assert names[-1] == "index.html"
+    assert all(name.startswith((f"{app}/", "files/")) for name in names[: names.index("site.json")])
     assert set(described["files"]) == {"pnet", "rnet", "onet", "graph", "runtime", "wasm"}
     for path in (*described["examples"], *described["licences"]):
         assert path in site.files
