@@ -48,12 +48,16 @@ async function keep(cache, [path, ...digests], how) {
   await cache.put(addressOf(path), new Response(bytes, { headers: { "content-type": type } }));
 }
 
+async function isKept(cache, [path, ...digests]) {
+  const kept = await cache.match(addressOf(path));
+  return Boolean(kept) && digests.includes(await digestOf(await kept.arrayBuffer()));
+}
+
 async function install() {
   const files = await caches.open(FILES);
-  const kept = new Set((await files.keys()).map(({ url }) => url));
-  const missing = neededFiles().filter(([path]) => !kept.has(addressOf(path)));
-  // The page has just loaded most of them: the browser's own cache still has them.
-  await Promise.all(missing.map((file) => keep(files, file, "force-cache")));
+  // The page has laid there what it has loaded (offline.js).
+  const whole = async (file) => (await isKept(files, file)) || keep(files, file, "force-cache");
+  await Promise.all(neededFiles().map(whole));
   const page = await caches.open(PAGE);
   await Promise.all(SITE.plain.map((file) => keep(page, file, "no-cache")));
 }

@@ -52,6 +52,7 @@ def page_folder(folder: Path, text: str = "one", main: str = MAIN) -> Path:
     (folder / "main.js").write_text(main.replace("TEXT", text), encoding="utf-8")
     (folder / "page.css").write_text("p { color: teal; }\n", encoding="utf-8")
     (folder / "engine" / "deep.js").write_text(DEEP, encoding="utf-8")
+    (folder / "package.json").write_text('{"type": "module"}\n', encoding="utf-8")  # for node
     (folder / "tests" / "deep.test.mjs").write_text('import "node:test";\n', encoding="utf-8")
     return folder
 

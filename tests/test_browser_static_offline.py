@@ -14,15 +14,16 @@ import numpy as np
 import pytest
 from chromium import CHROMIUM, FLAGS
 from pages import needs_browser
-from static_pages import page_folder, real_runtime, small_site
+from static_pages import MAIN, page_folder, real_runtime, small_site
 
 from agegenderemo import Analyzer, load_image
 from agegenderemo.inference.backends import OnnxBackend
 from agegenderemo.inference.graph import read_graph
 from agegenderemo.inference.predictor import preprocess
+from agegenderemo.model_info import Precision
 from agegenderemo.resources import default_checkpoint
 from agegenderemo.web.static_site.build import build_site
-from agegenderemo.web.static_site.serve import server
+from agegenderemo.web.static_site.serve import _Handler, server
 from agegenderemo.web.static_site.write import write_site
 
 try:
@@ -40,6 +41,12 @@ KEPT = """async () => {
   }
   return found;
 }"""
+REGISTER = 'document.getElementById("offline")'
+LOAD = """\
+for (const { path, gzip } of Object.values(site.files)) {
+  await (await fetchFile(gzip ?? path)).arrayBuffer();
+}
+"""
 RUN = """\
 const site = await (await fetch("./site.json")).json();
 const unpacked = async ({ gzip }) => {
@@ -49,7 +56,9 @@ const unpacked = async ({ gzip }) => {
 const ort = await import(new URL(site.files.runtime.path, document.baseURI));
 ort.env.wasm.numThreads = 1;
 ort.env.wasm.wasmBinary = await unpacked(site.files.wasm);
-const session = await ort.InferenceSession.create(await unpacked(site.files.graph));
+const { graph, weights } = site.files;
+const beside = weights && [{ path: weights.location, data: await unpacked(weights) }];
+const session = await ort.InferenceSession.create(await unpacked(graph), { externalData: beside });
 window.answers = async (data, dims) => {
   const faces = new ort.Tensor("float32", Float32Array.from(data), dims);
   const found = Object.entries(await session.run({ faces }));
@@ -181,6 +190,24 @@ def test_it_works_when_the_host_is_gone(context: "BrowserContext", host: Host) -
     assert wrong == []
 
 
+def test_nothing_is_fetched_twice(
+    context: "BrowserContext", host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the page has loaded before, its worker finds in the browser's own cache."""
+    asked: list[str] = []
+    monkeypatch.setattr(
+        _Handler, "log_message", lambda self, form, *given: asked.append(given[0].split()[1])
+    )
+    main = MAIN.replace(REGISTER, LOAD + REGISTER).replace("{ keep", "{ fetchFile, keep")
+    site = small_site(host.folder.parent / "page", "one", main)
+    write_site(site, host.folder)
+    app = str(json.loads(site.files["site.json"])["app"])
+    visit(context, host, "one", app)
+    hashed = [path for path in asked if path.startswith((f"/{app}/", "/files/"))]
+    assert any(path.endswith(".onnx.gz") for path in hashed)
+    assert sorted(hashed) == sorted(set(hashed))
+
+
 def test_what_is_not_kept_is_not_made_up(context: "BrowserContext", host: Host) -> None:
     page = visit(context, host, "one", publish(host, "one"))
     assert page.evaluate("async () => (await fetch('./gone.json')).status") == 404
@@ -226,6 +253,25 @@ def test_an_old_page_that_is_open_keeps_its_files(context: "BrowserContext", hos
     wait_kept(second, new, old)
 
 
+def test_what_a_page_kept_is_checked(context: "BrowserContext", host: Host) -> None:
+    """A file that came damaged to the page is fetched anew by the worker."""
+    site = small_site(host.folder.parent / "page", "one")
+    write_site(site, host.folder)
+    (host.folder / "empty.html").write_text("<!doctype html>")
+    page = context.new_page()
+    page.goto(f"{host.url}empty.html")
+    described = json.loads(site.files["site.json"])
+    path = described["files"]["pnet"]["gzip"]
+    lay = """async ([root, path]) => (await caches.open("agegenderemo " + root + " files"))
+        .put(root + path, new Response("damaged"))"""
+    page.evaluate(lay, [host.url, path])
+    page.close()
+    page = visit(context, host, "one", described["app"])
+    host.stop()
+    size = "async (path) => (await (await fetch(path)).arrayBuffer()).byteLength"
+    assert page.evaluate(size, path) == len(site.files[path])
+
+
 def test_a_version_that_is_not_whole_does_not_replace_one(
     context: "BrowserContext", host: Host
 ) -> None:
@@ -236,21 +282,26 @@ def test_a_version_that_is_not_whole_does_not_replace_one(
     broken.write_text(broken.read_text() + "// of another version\n")
     page.reload()
     says(page, "two", new)
-    idle = """async () => {
+    again = """async () => {
       const found = await navigator.serviceWorker.getRegistration();
-      return !found.installing && !found.waiting;
+      await found.update();
+      const worker = found.installing;
+      if (!worker) return "none";
+      await new Promise((done) => worker.addEventListener("statechange", done));
+      return worker.state;
     }"""
-    until(page, idle)
+    assert page.evaluate(again) == "redundant"
     host.stop()
     page.reload()
     says(page, "one", old)
 
 
+@pytest.mark.parametrize(("precision", "apart"), [("int8", 0.01), ("float", 1e-4)])
 def test_the_real_runtime_under_the_policy_answers_as_python(
-    context: "BrowserContext", host: Host, examples: Path
+    precision: Precision, apart: float, context: "BrowserContext", host: Host, examples: Path
 ) -> None:
     source = page_folder(host.folder.parent / "page", "ready", RUN)
-    write_site(build_site(default_checkpoint(), "int8", real_runtime(), source), host.folder)
+    write_site(build_site(default_checkpoint(), precision, real_runtime(), source), host.folder)
     page = context.new_page()
     wrong: list[str] = []
     asked: list[str] = []
@@ -267,10 +318,10 @@ def test_the_real_runtime_under_the_policy_answers_as_python(
     ours: dict[str, Any] = page.evaluate(
         "([data, dims]) => answers(data, dims)", [faces.ravel().tolist(), list(faces.shape)]
     )
-    info, graph, weights, _ = read_graph(default_checkpoint(), "int8")
+    info, graph, weights, _ = read_graph(default_checkpoint(), precision)
     for name, expected in OnnxBackend(graph, info, weights)(faces).items():
         # Another engine adds in another order; int8 rounds some of it to the next step.
-        np.testing.assert_allclose(ours[name], expected.ravel(), rtol=0, atol=0.01)
+        np.testing.assert_allclose(ours[name], expected.ravel(), rtol=0, atol=apart)
     assert len(asked) == before
     assert all(url.startswith(host.url) for url in asked)
     assert wrong == []

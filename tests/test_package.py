@@ -111,7 +111,7 @@ def test_the_wheel_holds_what_it_needs_and_no_more(wheel: Path) -> None:
         "py.typed", "checkpoints/agegendernet.safetensors", "checkpoints/agegendernet.onnx",
         "checkpoints/agegendernet.json", "checkpoints/mtcnn-pnet.onnx",
         "checkpoints/mtcnn-rnet.onnx", "checkpoints/mtcnn-onet.onnx", "examples/astronaut.jpg",
-        "web/favicon.png",
+        "web/favicon.png", "browser/sw.js", "browser/offline.js",
     ):  # fmt: skip
         assert needed in files
     for suffix in (".css", ".js", ".html"):

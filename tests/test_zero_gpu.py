@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from browser import App
+from chromium import App
 from real_server import Stranger
 
 from agegenderemo import Analyzer

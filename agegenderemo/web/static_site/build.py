@@ -140,10 +140,10 @@ def build_site(
     worker = _worker((source / WORKER).read_text(encoding="utf-8"), app, digests, plain)
     network = analyzer.network
     described = readme(network["model"], network["precision"], __version__)
-    content = {**hashed, **files.content}
     # The page last: until then a site of before is whole.
-    content |= {DATA: plain[DATA], "README.md": described, **plain, WORKER: worker}
-    content[PAGE] = content.pop(PAGE)
+    rest = {name: one for name, one in plain.items() if name not in (DATA, PAGE)}
+    content = {**hashed, **files.content, DATA: plain[DATA], **rest}
+    content |= {"README.md": described, WORKER: worker, PAGE: plain[PAGE]}
     others = (*hashed, *plain, WORKER, "README.md")
     rows = (*files.rows, *(Row(path, len(content[path])) for path in others))
     return Site(content, rows)

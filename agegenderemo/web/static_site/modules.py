@@ -18,7 +18,7 @@ PAGE, WORKER = "index.html", "sw.js"
 APP = "@app@"
 """What stands in them for the folder of the modules."""
 
-_LEFT_OUT = ("tests", "node_modules", "__pycache__")
+_LEFT_OUT = ("tests", "node_modules", "__pycache__", "package.json")
 _SUFFIXES = (".js", ".mjs", ".css", ".svg", ".png", ".json", ".txt")
 _MODULES = (".js", ".mjs")
 
