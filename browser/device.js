@@ -42,7 +42,7 @@ export class Device {
     if (reason) throw new Error(reason);
     if (!shared.has(site)) {
       const device = new Device();
-      shared.set(site, { device, ready: device.#open(site) });
+      shared.set(site, { device, ready: device.#call("open", { site }) });
     }
     const { device, ready } = shared.get(site);
     device.#listeners.add(progress);
@@ -73,16 +73,9 @@ export class Device {
     return this.#call("restart", {});
   }
 
-  async #open(site) {
-    let description;
-    try {
-      const response = await fetch(site);
-      description = response.ok && (await response.json());
-    } catch {
-      // said below
-    }
-    if (!description) throw new Error("The networks cannot be loaded: the site does not answer. Try again later.");
-    await this.#call("open", { site, description });
+  // Once what was loaded lies where the service worker looks for it.
+  kept() {
+    return this.#call("kept", {});
   }
 
   #call(kind, parts, moved = []) {

@@ -1,5 +1,7 @@
 // Files of the site, with how far they are: large ones come as gzip, whatever the host says of them.
 
+import { keepFile, keptFile } from "./offline.js";
+
 const GZIP = [0x1f, 0x8b];
 
 export class LoadError extends Error {}
@@ -29,7 +31,8 @@ async function body(address, told, cache) {
 }
 
 async function unpacked(blob) {
-  // Some hosts unpack a .gz on its way, and browsers do it where they are told to.
+  // Some hosts unpack a .gz on its way, browsers do it where they are told to, and the service worker
+  // keeps it so.
   const first = new Uint8Array(await blob.slice(0, 2).arrayBuffer());
   if (first[0] !== GZIP[0] || first[1] !== GZIP[1]) return blob.arrayBuffer();
   return new Response(blob.stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
@@ -52,6 +55,11 @@ export const size = (file) => (file.gzip && packs() ? file.gzip_bytes : file.byt
 export async function load(site, file, told) {
   const packed = file.gzip && packs();
   const address = new URL(packed ? file.gzip : file.path, site);
+  const kept = await keptFile(address.href);
+  if (kept && (await isWhole(kept, file))) {
+    told(size(file));
+    return kept;
+  }
   // What lies damaged in the browser's cache is there the next time too: then it is asked for anew.
   for (const cache of ["default", "reload"]) {
     let count = 0;
@@ -61,7 +69,10 @@ export async function load(site, file, told) {
     };
     const blob = await body(address, counted, cache);
     const bytes = await (packed ? unpacked(blob) : blob.arrayBuffer()).catch(() => new ArrayBuffer(0));
-    if (await isWhole(bytes, file)) return bytes;
+    if (await isWhole(bytes, file)) {
+      keepFile(address.href, bytes);
+      return bytes;
+    }
     told(-count);
   }
   throw new LoadError("The networks arrived damaged. Reload the page to load them again.");

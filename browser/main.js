@@ -65,13 +65,14 @@ async function prepare() {
   again.hidden = true;
   bar.hidden = false;
   try {
-    await Device.shared(SITE, (far) => {
+    const device = await Device.shared(SITE, (far) => {
       tell(progressWords(far));
       [bar.max, bar.value] = [far.total, far.loaded];
     });
     loading.hidden = true;
     document.body.dataset.ready = "true";
     // Not before: what was loaded is not fetched again.
+    await device.kept();
     if (await keepForOffline()) document.body.dataset.offline = "true";
   } catch (error) {
     bar.hidden = true;
@@ -84,8 +85,8 @@ prepare();
 
 const device = (progress = () => {}) => Device.shared(SITE, progress);
 const live = find("live");
-find("live-local").parentElement.remove(); // there is nowhere else
 livePage(find("page-live"), new DeviceSource((said) => device((far) => said(progressWords(far)))));
+find("live-local").parentElement.remove(); // there is nowhere else
 
 const { tasks, plain, specs } = JSON.parse(decodeURIComponent(live.dataset.tasks));
 photoPage(find("page-photo"), { tasks, plain, specs: specs.map(taskSpec), open: device });

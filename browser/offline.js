@@ -16,26 +16,34 @@ function newerOne(registration, worker) {
   ask();
 }
 
-// fetch for a file with a hash in its name, from the page or a worker of it. On a first visit what
-// arrives is kept for the service worker too, which checks it: so it is not fetched twice.
-export async function fetchFile(path, options) {
-  const answer = await fetch(path, options);
-  if (!answer.ok) return answer;
-  try {
+// Lays a file with a hash in its name, as it is when it is whole and unpacked, where the service worker
+// looks for it: so it is not fetched twice. From the page or a worker of it.
+export function keepFile(address, bytes) {
+  const kept = async () => {
     const files = await caches.open(FILES);
-    if (!(await files.match(answer.url))) underWay.push(files.put(answer.url, answer.clone()).catch(() => {}));
-  } catch {
-    // No caches here, or no room: the page itself needs none.
-  }
-  return answer;
+    if (!(await files.match(address))) await files.put(address, new Response(bytes));
+  };
+  underWay.push(kept().catch(() => {})); // no caches here, or no room: the page itself needs none
 }
 
+// What lies there of an address, or null.
+export async function keptFile(address) {
+  try {
+    const kept = await (await caches.open(FILES)).match(address);
+    return kept ? await kept.arrayBuffer() : null;
+  } catch {
+    return null;
+  }
+}
+
+// Once all that `keepFile` was given lies there.
+export const filesKept = () => Promise.all(underWay);
+
 // Register the service worker; resolves to true once everything is kept, false where that cannot be.
-// Call it when the page has loaded its files.
+// Call it when the page has loaded its files, and has kept them.
 export async function keepForOffline() {
   if (!navigator.serviceWorker) return false;
   try {
-    await Promise.all(underWay);
     const registration = await navigator.serviceWorker.register("./sw.js", { updateViaCache: "none" });
     for (const worker of [registration.waiting, registration.installing]) {
       if (worker) newerOne(registration, worker);

@@ -32,8 +32,15 @@ async function digestOf(bytes) {
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-// Fetch a file and keep it, when it is what was built. A host may unpack what is gzipped: then it
-// is the whole file that must be right.
+async function unpacked(bytes) {
+  const [first, second] = new Uint8Array(bytes, 0, Math.min(2, bytes.byteLength));
+  if (first !== 0x1f || second !== 0x8b) return bytes; // a host has unpacked it on its way
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+}
+
+// Fetch a file and keep it, when it is what was built. What is gzipped is kept unpacked under the same
+// address: the next visit need not do it again. A host may have done it: then it is the whole file that
+// must be right.
 async function keep(cache, [path, ...digests], how) {
   const answer = await fetch(addressOf(path), { cache: how, credentials: "same-origin" });
   if (!answer.ok) throw new Error(path + ": " + answer.status);
@@ -45,7 +52,8 @@ async function keep(cache, [path, ...digests], how) {
       : digests.includes(await digestOf(bytes));
   if (!right) throw new Error(path + " is of another version");
   const type = answer.headers.get("content-type") ?? "application/octet-stream";
-  await cache.put(addressOf(path), new Response(bytes, { headers: { "content-type": type } }));
+  const whole = path.endsWith(".gz") ? await unpacked(bytes) : bytes;
+  await cache.put(addressOf(path), new Response(whole, { headers: { "content-type": type } }));
 }
 
 async function isKept(cache, [path, ...digests]) {

@@ -2,39 +2,48 @@
 import { Analyzer } from "./engine/analyzer.js";
 import { fromRgba } from "./engine/image.js";
 import { MtcnnDetector } from "./engine/mtcnn.js";
-import { Predictor } from "./engine/predictor.js";
 import { pictureRecord, trackedRecord } from "./engine/records.js";
 import { load, size } from "./load.js";
+import { filesKept } from "./offline.js";
 import { openNetwork, openRuntime } from "./networks.js";
 
 let analyzer = null;
 let network = null; // what gives the answers: its model, precision and weights_sha256
 let tracker = null; // of the camera's people
 
-// Loads what site.json lists below an address.
-async function open({ site, description }) {
+// Loads what is listed in site.json, at an address; each part is opened as soon as it is there.
+async function open({ site }) {
+  const description = await describe(site);
   const { files, info } = description;
-  const names = Object.keys(files);
-  const total = names.reduce((sum, name) => sum + (name === "runtime" ? 0 : size(files[name])), 0);
+  const names = Object.keys(files).filter((name) => name !== "runtime"); // which is imported
+  const total = names.reduce((sum, name) => sum + size(files[name]), 0);
   let loaded = 0;
   const told = (count) => postMessage({ progress: { loaded: (loaded += count), total } });
-  const bytes = {};
-  await Promise.all(
-    names.filter((name) => name !== "runtime").map(async (name) => (bytes[name] = await load(site, files[name], told))),
-  );
-  const ort = await openRuntime(new URL(files.runtime.path, site).href, bytes.wasm);
-  const graph = (name, weights) => openNetwork(ort, bytes[name], weights);
-  const [pnet, rnet, onet] = [await graph("pnet"), await graph("rnet"), await graph("onet")];
-  const weights = bytes.weights ? [{ path: files.weights.location, data: new Uint8Array(bytes.weights) }] : [];
-  const reader = await graph("graph", weights);
-  analyzer = new Analyzer({
-    detector: new MtcnnDetector({ pnet, rnet, onet }),
-    predictor: new Predictor(reader, info),
-    info,
-  });
+  const bytes = Object.fromEntries(names.map((name) => [name, load(site, files[name], told)]));
+  for (const one of Object.values(bytes)) one.catch(() => {}); // said where it is wanted
+  const runtime = bytes.wasm.then((wasm) => openRuntime(new URL(files.runtime.path, site).href, wasm));
+  const graph = async (name, weights = []) => openNetwork(await runtime, await bytes[name], weights);
+  const weights = async () => [{ path: files.weights.location, data: new Uint8Array(await bytes.weights) }];
+  const [pnet, rnet, onet, reader] = await Promise.all([
+    graph("pnet"),
+    graph("rnet"),
+    graph("onet"),
+    bytes.weights ? weights().then((given) => graph("graph", given)) : graph("graph"),
+  ]);
+  analyzer = new Analyzer({ detector: new MtcnnDetector({ pnet, rnet, onet }), network: reader, info });
   network = description.network;
   tracker = analyzer.tracker();
   return {};
+}
+
+async function describe(site) {
+  try {
+    const response = await fetch(site);
+    if (response.ok) return await response.json();
+  } catch {
+    // said below
+  }
+  throw new Error("The networks cannot be loaded: the site does not answer. Try again later.");
 }
 
 async function frame({ width, height, data }) {
@@ -56,7 +65,12 @@ async function restart() {
   return {};
 }
 
-const KINDS = { open, frame, photo, restart };
+async function kept() {
+  await filesKept();
+  return {};
+}
+
+const KINDS = { open, frame, photo, restart, kept };
 let turn = Promise.resolve();
 
 onmessage = ({ data: { id, kind, ...parts } }) => {

@@ -46,7 +46,7 @@ def page_folder(folder: Path, text: str = "one", main: str = MAIN) -> Path:
     """A folder like ``browser/``, with its real service worker, whose page says ``text``."""
     (folder / "engine").mkdir(parents=True, exist_ok=True)
     (folder / "tests").mkdir(exist_ok=True)
-    for name in ("sw.js", "offline.js"):
+    for name in ("sw.js", "offline.js", "load.js"):
         shutil.copy(ROOT / "browser" / name, folder / name)
     (folder / "index.html").write_text(INDEX, encoding="utf-8")
     (folder / "main.js").write_text(main.replace("TEXT", text), encoding="utf-8")

@@ -43,9 +43,9 @@ KEPT = """async () => {
 }"""
 REGISTER = 'document.getElementById("offline")'
 LOAD = """\
-for (const { path, gzip } of Object.values(site.files)) {
-  await (await fetchFile(gzip ?? path)).arrayBuffer();
-}
+const address = new URL("./site.json", document.baseURI);
+for (const file of Object.values(site.files)) await load(address, file, () => {});
+await filesKept();
 """
 RUN = """\
 const site = await (await fetch("./site.json")).json();
@@ -186,7 +186,7 @@ def test_it_works_when_the_host_is_gone(context: "BrowserContext", host: Host) -
     for entry in files.values():
         path = entry.get("gzip", entry["path"])
         size = "async (path) => (await (await fetch(path)).arrayBuffer()).byteLength"
-        assert page.evaluate(size, path) == (host.folder / path).stat().st_size
+        assert page.evaluate(size, path) == entry["bytes"]  # kept unpacked
     assert wrong == []
 
 
@@ -198,7 +198,8 @@ def test_nothing_is_fetched_twice(
     monkeypatch.setattr(
         _Handler, "log_message", lambda self, form, *given: asked.append(given[0].split()[1])
     )
-    main = MAIN.replace(REGISTER, LOAD + REGISTER).replace("{ keep", "{ fetchFile, keep")
+    main = MAIN.replace(REGISTER, LOAD + REGISTER).replace("{ keep", "{ filesKept, keep")
+    main = f'import {{ load }} from "./load.js";\n{main}'
     site = small_site(host.folder.parent / "page", "one", main)
     write_site(site, host.folder)
     app = str(json.loads(site.files["site.json"])["app"])
@@ -261,7 +262,8 @@ def test_what_a_page_kept_is_checked(context: "BrowserContext", host: Host) -> N
     page = context.new_page()
     page.goto(f"{host.url}empty.html")
     described = json.loads(site.files["site.json"])
-    path = described["files"]["pnet"]["gzip"]
+    entry = described["files"]["pnet"]
+    path = entry["gzip"]
     lay = """async ([root, path]) => (await caches.open("agegenderemo " + root + " files"))
         .put(root + path, new Response("damaged"))"""
     page.evaluate(lay, [host.url, path])
@@ -269,7 +271,7 @@ def test_what_a_page_kept_is_checked(context: "BrowserContext", host: Host) -> N
     page = visit(context, host, "one", described["app"])
     host.stop()
     size = "async (path) => (await (await fetch(path)).arrayBuffer()).byteLength"
-    assert page.evaluate(size, path) == len(site.files[path])
+    assert page.evaluate(size, path) == entry["bytes"]
 
 
 def test_a_version_that_is_not_whole_does_not_replace_one(

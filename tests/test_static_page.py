@@ -136,6 +136,15 @@ def test_the_page_has_what_the_network_has(site: Site) -> None:
     assert all(path in site.files for path, _ in examples)
 
 
+def test_what_the_page_imports_is_fetched_at_once(site: Site, described: dict[str, Any]) -> None:
+    page = site.files["index.html"].decode()
+    links = re.findall(r'<link rel="modulepreload" href="\./([^"]+)">', page)
+    app = described["app"]
+    assert {f"{app}/web/js/live.js", f"{app}/web/js/line.js", f"{app}/photo.js"} <= set(links)
+    assert f"{app}/engine/mtcnn.js" not in links  # the worker's
+    assert len(links) == len(set(links))
+
+
 def test_a_network_with_other_tasks_has_a_page_of_them() -> None:
     tasks = (
         TaskSpec("head_cover", "binary", ("without", "with")),

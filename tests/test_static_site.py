@@ -58,7 +58,7 @@ def test_the_layout(site: Site, described: dict[str, Any]) -> None:
     assert {name.split("/")[0] for name in site.files} - tops == {app, "files", "icons"}
     modules = {name.removeprefix(f"{app}/") for name in site.files if name.startswith(app)}
     assert modules == {
-        "main.js", "offline.js", "page.css", "engine/deep.js",
+        "main.js", "load.js", "offline.js", "page.css", "engine/deep.js",
         "web/js/words.js", "web/js/ribbon.js", "web/css/base.css",
     }  # fmt: skip
     # As they are written: what others name before those, the page last.

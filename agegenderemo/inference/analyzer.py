@@ -105,7 +105,7 @@ class Analyzer:
         backend, info, digest = (
             _open_onnx(file, precision) if engine == "onnx" else _open_torch(file, device)
         )
-        analyzer = cls(MtcnnDetector(), Predictor(backend, info), _card(file, info, digest))
+        analyzer = cls(MtcnnDetector(), Predictor(backend, info), card_of(file, info, digest))
         analyzer.network = {
             "model": file.stem,
             "precision": precision,
@@ -191,7 +191,8 @@ def _open_torch(file: Path, device: str) -> tuple[Backend, ModelInfo, str]:
     return backend, backend.info, sha256(file.read_bytes())
 
 
-def _card(file: Path, info: ModelInfo, digest: str) -> dict[str, Any]:
+def card_of(file: Path, info: ModelInfo, digest: str) -> dict[str, Any]:
+    """What a checkpoint of these weights is and what was measured of it, for people."""
     return {
         "name": file.stem,
         "model": info.model,

@@ -81,11 +81,38 @@ export function newFrameCanvas() {
 }
 
 // The video's picture on a canvas, of one of SIZES.
-export function grab(video, canvas, size = 0) {
+export async function grab(video, canvas, size = 0) {
   const scale = Math.min(1, SIZES[size].width / video.videoWidth);
-  canvas.width = Math.round(video.videoWidth * scale);
-  canvas.height = Math.round(video.videoHeight * scale);
-  canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
+  const [width, height] = [video.videoWidth, video.videoHeight].map((side) => Math.round(side * scale));
+  const pixels = await pixelsOf(video);
+  const whole = pixels && pixels.width === width && pixels.height === height;
+  const source = !pixels || whole ? video : newFrameCanvas();
+  if (source !== video) put(pixels, source);
+  [canvas.width, canvas.height] = [width, height];
+  if (whole) put(pixels, canvas);
+  else canvas.getContext("2d").drawImage(source, 0, 0, width, height);
+}
+
+// What a video shows as an ImageData, or null where the browser gives no pixels. Chromium without a
+// graphics card keeps what is drawn from a video for a while: half a gigabyte of frames.
+async function pixelsOf(video) {
+  if (!globalThis.VideoFrame) return null;
+  let frame = null;
+  try {
+    frame = new VideoFrame(video);
+    const pixels = new ImageData(frame.displayWidth, frame.displayHeight);
+    await frame.copyTo(pixels.data, { format: "RGBA", rect: frame.visibleRect });
+    return pixels;
+  } catch {
+    return null;
+  } finally {
+    frame?.close();
+  }
+}
+
+function put(pixels, canvas) {
+  [canvas.width, canvas.height] = [pixels.width, pixels.height];
+  canvas.getContext("2d").putImageData(pixels, 0, 0);
 }
 
 // A canvas that was filled by `grab`, as a JPEG data URL.

@@ -179,7 +179,8 @@ export function livePage(element, source, choose = null) {
         continue;
       }
       const picture = spare.pop() ?? newFrameCanvas();
-      grab(video, picture, size);
+      await grab(video, picture, size);
+      if (mine !== run) return;
       line.send(() => source.read(picture, size)).then(([reply, spent]) => {
         // Answers may overtake one another on the line.
         if (mine !== run || number < latest || reply === null) return spare.push(picture);

@@ -18,13 +18,13 @@ from typing import Any
 
 from agegenderemo import __version__
 from agegenderemo.files import sha256
-from agegenderemo.inference.analyzer import Analyzer
+from agegenderemo.inference.analyzer import card_of
 from agegenderemo.inference.graph import location, read_graph
 from agegenderemo.inference.protobuf import external_tensors
 from agegenderemo.model_info import Precision
 from agegenderemo.resources import PHOTOS, resource_folder
 from agegenderemo.web.about_text import article
-from agegenderemo.web.static_site.modules import APP, PAGE, WORKER, app_files
+from agegenderemo.web.static_site.modules import APP, MAIN, PAGE, WORKER, app_files, preloads
 from agegenderemo.web.static_site.page import icons, manifest, readme, with_head
 from agegenderemo.web.static_site.pieces import page_pieces
 from agegenderemo.web.static_site.runtime import LICENCE, VERSION, Runtime
@@ -101,13 +101,14 @@ def build_site(
     Raises CheckpointError or AgeGenderEmoError for what cannot be used.
     """
     source = source or resource_folder("browser")
-    analyzer = Analyzer.from_checkpoint(checkpoint, precision=precision)
+    info, graph, weights, digest = read_graph(checkpoint, precision)
+    network = {"model": checkpoint.stem, "precision": precision, "weights_sha256": digest}
     files = _Files()
     entries = {
         name: files.add(f"mtcnn-{name}.onnx", _shipped(f"mtcnn-{name}.onnx"))
         for name in ("pnet", "rnet", "onet")
     }
-    entries |= _network(files, checkpoint, precision)
+    entries |= _network(files, checkpoint.stem, precision, graph, weights)
     entries["runtime"] = files.add("ort.mjs", runtime.module, packed=False)
     entries["wasm"] = files.add("ort.wasm", runtime.wasm)
     folder = resource_folder("examples")
@@ -118,15 +119,16 @@ def build_site(
     data = {
         "version": __version__,
         "app": app,
-        "network": dict(analyzer.network),
-        "info": analyzer.info.to_dict(),
+        "network": network,
+        "info": info.to_dict(),
         "files": entries,
         "licences": [licence["path"]],
     }
-    about = article(analyzer.card, analyzer.tasks, _WHAT_HAPPENS)
+    about = article(card_of(checkpoint, info, digest), info.tasks, _WHAT_HAPPENS)
     shown = [one["path"] for one in examples]
+    pieces = page_pieces(info, network, about, shown) | {"preloads": preloads(modules, MAIN)}
     page = (source / PAGE).read_text(encoding="utf-8")
-    for name, piece in page_pieces(analyzer.info, analyzer.network, about, shown).items():
+    for name, piece in pieces.items():
         page = page.replace(f"@{name}@", piece)
     page = with_head(page).replace(APP, app)
     plain = {
@@ -138,7 +140,6 @@ def build_site(
     hashed = {f"{app}/{name}": content for name, content in modules.items()}
     digests = {path: (sha256(content),) for path, content in hashed.items()} | files.digests
     worker = _worker((source / WORKER).read_text(encoding="utf-8"), app, digests, plain)
-    network = analyzer.network
     described = readme(network["model"], network["precision"], __version__)
     # The page last: until then a site of before is whole.
     rest = {name: one for name, one in plain.items() if name not in (DATA, PAGE)}
@@ -149,10 +150,10 @@ def build_site(
     return Site(content, rows)
 
 
-def _network(files: _Files, checkpoint: Path, precision: Precision) -> dict[str, Any]:
+def _network(
+    files: _Files, name: str, precision: Precision, graph: bytes, weights: bytes | None
+) -> dict[str, Any]:
     """The graph: in int8 with its weights in it, in float beside the safetensors file."""
-    _, graph, weights, _ = read_graph(checkpoint, precision)
-    name = checkpoint.stem
     if precision != "float" or weights is None:
         return {"graph": files.add(f"{name}.{precision}.onnx", standalone(graph, weights))}
     beside = files.add(f"{name}.safetensors", weights)

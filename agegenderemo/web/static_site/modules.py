@@ -15,6 +15,9 @@ from agegenderemo.web.assets import FOLDER as WEB
 PAGE, WORKER = "index.html", "sw.js"
 """Files of ``browser/`` that lie at the top of the site."""
 
+MAIN, WORKER_MODULE = "main.js", "worker.js"
+"""The module of the page, and that of its worker."""
+
 APP = "@app@"
 """What stands in them for the folder of the modules."""
 
@@ -64,6 +67,20 @@ def app_files(source: Path) -> dict[str, bytes]:
             files[name] = _of_web(name)
     _check(files)
     return dict(sorted(files.items()))
+
+
+def preloads(files: Mapping[str, bytes], first: str) -> str:
+    """Links that let a browser fetch at once what the module ``first`` imports, at any depth: it
+    would learn of one after the other. What a worker imports is its own affair."""
+    found = [first]
+    for name in found:
+        data = files.get(name, b"")
+        found += [one for one in targets(name, data) if one not in found and one != WORKER_MODULE]
+    return "\n".join(
+        f'<link rel="modulepreload" href="./{APP}/{name}">'
+        for name in found[1:]
+        if name.endswith(_MODULES)
+    )
 
 
 def targets(name: str, data: bytes) -> Iterator[str]:
