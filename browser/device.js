@@ -36,13 +36,14 @@ export class Device {
   }
 
   // The one device of a page for the site at an address; `progress` is called with {loaded, total}
-  // until it is ready. Throws an error with a sentence for people.
-  static async shared(site, progress = () => {}) {
+  // until it is ready, and `keep` says that what is loaded stays for the next visit. Throws an error
+  // with a sentence for people.
+  static async shared(site, progress = () => {}, keep = false) {
     const reason = trouble();
     if (reason) throw new Error(reason);
     if (!shared.has(site)) {
       const device = new Device();
-      shared.set(site, { device, ready: device.#call("open", { site }) });
+      shared.set(site, { device, ready: device.#call("open", { site, keep }) });
     }
     const { device, ready } = shared.get(site);
     device.#listeners.add(progress);

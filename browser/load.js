@@ -51,11 +51,12 @@ const packs = () => Boolean(globalThis.DecompressionStream);
 export const size = (file) => (file.gzip && packs() ? file.gzip_bytes : file.bytes);
 
 // The content of a file of site.json as an ArrayBuffer; `told` gets the number of each few bytes that
-// arrive. Throws LoadError with a sentence for people.
-export async function load(site, file, told) {
+// arrive. With `keep` it is laid where a service worker and the next visit find it. Throws LoadError
+// with a sentence for people.
+export async function load(site, file, told, keep = false) {
   const packed = file.gzip && packs();
   const address = new URL(packed ? file.gzip : file.path, site);
-  const kept = await keptFile(address.href);
+  const kept = keep ? await keptFile(address.href) : null;
   if (kept && (await isWhole(kept, file))) {
     told(size(file));
     return kept;
@@ -70,7 +71,7 @@ export async function load(site, file, told) {
     const blob = await body(address, counted, cache);
     const bytes = await (packed ? unpacked(blob) : blob.arrayBuffer()).catch(() => new ArrayBuffer(0));
     if (await isWhole(bytes, file)) {
-      keepFile(address.href, bytes);
+      if (keep) keepFile(address.href, bytes);
       return bytes;
     }
     told(-count);

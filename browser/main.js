@@ -68,7 +68,7 @@ async function prepare() {
     const device = await Device.shared(SITE, (far) => {
       tell(progressWords(far));
       [bar.max, bar.value] = [far.total, far.loaded];
-    });
+    }, true);
     loading.hidden = true;
     document.body.dataset.ready = "true";
     // Not before: what was loaded is not fetched again.
@@ -83,7 +83,7 @@ async function prepare() {
 again.addEventListener("click", prepare);
 prepare();
 
-const device = (progress = () => {}) => Device.shared(SITE, progress);
+const device = (progress = () => {}) => Device.shared(SITE, progress, true);
 const live = find("live");
 livePage(find("page-live"), new DeviceSource((said) => device((far) => said(progressWords(far)))));
 find("live-local").parentElement.remove(); // there is nowhere else

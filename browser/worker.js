@@ -12,14 +12,14 @@ let network = null; // what gives the answers: its model, precision and weights_
 let tracker = null; // of the camera's people
 
 // Loads what is listed in site.json, at an address; each part is opened as soon as it is there.
-async function open({ site }) {
+async function open({ site, keep }) {
   const description = await describe(site);
   const { files, info } = description;
   const names = Object.keys(files).filter((name) => name !== "runtime"); // which is imported
   const total = names.reduce((sum, name) => sum + size(files[name]), 0);
   let loaded = 0;
   const told = (count) => postMessage({ progress: { loaded: (loaded += count), total } });
-  const bytes = Object.fromEntries(names.map((name) => [name, load(site, files[name], told)]));
+  const bytes = Object.fromEntries(names.map((name) => [name, load(site, files[name], told, keep)]));
   for (const one of Object.values(bytes)) one.catch(() => {}); // said where it is wanted
   const runtime = bytes.wasm.then((wasm) => openRuntime(new URL(files.runtime.path, site).href, wasm));
   const graph = async (name, weights = []) => openNetwork(await runtime, await bytes[name], weights);

@@ -44,7 +44,7 @@ KEPT = """async () => {
 REGISTER = 'document.getElementById("offline")'
 LOAD = """\
 const address = new URL("./site.json", document.baseURI);
-for (const file of Object.values(site.files)) await load(address, file, () => {});
+for (const file of Object.values(site.files)) await load(address, file, () => {}, true);
 await filesKept();
 """
 RUN = """\

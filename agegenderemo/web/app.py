@@ -41,10 +41,13 @@ _HEADER = """
 """
 
 
-def build_demo(analyzer: "Analyzer", store: "Store", *, mcp: bool = False) -> "gr.Blocks":
+def build_demo(
+    analyzer: "Analyzer", store: "Store", *, mcp: bool = False, device: str | None = None
+) -> "gr.Blocks":
     """The page around an analyzer, which all sessions share. Uploads and results lie in the store,
     whose folder must be ``GRADIO_TEMP_DIR`` by now, and which removes them. ``mcp`` says that the
-    server answers assistants, so that the Code tab tells how.
+    server answers assistants, so that the Code tab tells how; ``device`` is where it has what
+    browsers load to read frames themselves.
 
     Raises MissingExtraError where gradio or plotly is not installed.
     """
@@ -67,7 +70,7 @@ def build_demo(analyzer: "Analyzer", store: "Store", *, mcp: bool = False) -> "g
         gr.HTML(header, apply_default_css=False)
         with gr.Tabs(elem_id="pages"):
             with gr.Tab("Live", id="live"):
-                live_page(analyzer)
+                live_page(analyzer, device)
             with gr.Tab("Photo", id="photo"):
                 photo_page(analyzer, store)
             with gr.Tab("Many", id="many"):
@@ -127,6 +130,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="offer the reading of pictures to assistants, by the Model Context Protocol at /mcp; "
         f"also by ${MCP_VARIABLE}",
     )
+    _add_device(parser)
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--on-device",
+        nargs="?",
+        const="",
+        metavar="FILE|DIR",
+        help="offer to read Live's frames in the visitor's own browser, so that none is sent, by "
+        "the npm package onnxruntime-web: a .tgz, an unpacked folder, or fetched once; default: "
+        "where it has been fetched before",
+    )
 
 
 def _network(text: str) -> str:
@@ -142,13 +158,14 @@ def serve(
     allowed_hosts: Iterable[str] = (),
     trusted_proxies: Iterable[str] = (),
     mcp: bool = False,
+    on_device: str | None = None,
     limits: "Limits | None" = None,
 ) -> NoReturn:
     """Serve the page until it is stopped, leave no file behind, and end the process.
 
     ``allowed_hosts`` are names that the server answers to besides its own, ``trusted_proxies``
     addresses or networks whose ``X-Forwarded-For`` is believed; ``mcp`` offers the reading of
-    pictures to assistants, at ``/mcp``.
+    pictures to assistants, at ``/mcp``; ``on_device`` is what `on_device.find_for_app` takes.
 
     Raises MissingExtraError where gradio, plotly or the SDK of ``mcp`` is not installed,
     CheckpointError for a checkpoint that cannot be used, OSError for a port that is taken,
@@ -166,6 +183,7 @@ def serve(
     from agegenderemo.web.guard import Store, assembly
     from agegenderemo.web.guard.memory import give_back_large_blocks
     from agegenderemo.web.mcp_tool import mcp_app
+    from agegenderemo.web.on_device import SITE, DeviceFiles, find_for_app
     from agegenderemo.web.zero_gpu import report_start
 
     give_back_large_blocks()
@@ -175,7 +193,10 @@ def serve(
         analyzer = Analyzer.from_checkpoint(
             os.fspath(checkpoint) if checkpoint else None, precision=precision
         )
-        demo = build_demo(analyzer, store, mcp=mcp)
+        runtime = find_for_app(on_device)
+        assert analyzer.origin is not None
+        device = DeviceFiles(analyzer.origin.path, runtime) if runtime else None
+        demo = build_demo(analyzer, store, mcp=mcp, device=SITE if device else None)
         app = assembly.guarded(
             demo,
             store,
@@ -184,6 +205,7 @@ def serve(
             allowed_hosts=allowed_hosts,
             trusted_proxies=trusted_proxies,
             tool=mcp_app(analyzer, store) if mcp else None,
+            device=device,
         )
         gc.freeze()  # nor is any of this ever garbage, and a search of it would hold up a frame
         gc.enable()
@@ -216,6 +238,7 @@ def serve_options(args: argparse.Namespace) -> dict[str, Any]:
         "allowed_hosts": args.allowed_host,
         "trusted_proxies": args.trusted_proxy,
         "mcp": args.mcp,
+        "on_device": args.on_device,
     }
 
 

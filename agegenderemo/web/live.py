@@ -3,12 +3,11 @@
 import base64
 import binascii
 import io
-import json
 import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import takewhile
 from typing import Any
@@ -184,9 +183,9 @@ def _parts(message: object) -> tuple[str, dict[str, Any]]:
     return viewer, message
 
 
-def live_page(analyzer: Analyzer, device: Mapping[str, str] | None = None) -> None:
-    """Lay out the Live tab. ``device`` has the addresses of the modules and of the site with which
-    a browser reads its frames itself, where the server offers them."""
+def live_page(analyzer: Analyzer, device: str | None = None) -> None:
+    """Lay out the Live tab. ``device`` is the address of what a browser loads to read its frames
+    itself, where the server offers that."""
     import gradio as gr
 
     gr.HTML(
@@ -201,7 +200,7 @@ def live_page(analyzer: Analyzer, device: Mapping[str, str] | None = None) -> No
 def live_html(
     tasks: Sequence[TaskSpec],
     *,
-    device: Mapping[str, str] | None = None,
+    device: str | None = None,
     where: str = "Its frames go to this server, which keeps none.",
 ) -> str:
     """The page before its script runs, which finds the tasks in it, and what ``device`` offers;
@@ -209,7 +208,7 @@ def live_html(
     bars = ", each with its own bars" if words.categorical(tasks) else ""
     parts = {
         "tasks": assets.tasks_attribute(tasks),
-        "device": quote(json.dumps(device)),
+        "device": quote(device or ""),
         "counted": words.counted(tasks),
         "where": where,
         "empty": f"Faces appear here{bars}.",

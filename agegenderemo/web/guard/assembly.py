@@ -63,11 +63,13 @@ def guarded(
     allowed_hosts: Iterable[str] = (),
     trusted_proxies: Iterable[str] = (),
     tool: ASGIApp | None = None,
+    device: ASGIApp | None = None,
 ) -> ASGIApp:
     """The page behind its guard, as an ASGI app.
 
     ``page`` are keyword arguments of ``gradio.mount_gradio_app`` (theme, head, favicon_path, …);
-    ``host`` is what the server will be bound to; ``tool`` answers assistants, if they are to be.
+    ``host`` is what the server will be bound to; ``tool`` answers assistants, if they are to be;
+    ``device`` has the files with which browsers read frames themselves.
     ``GRADIO_TEMP_DIR`` must have been the store's folder when ``demo`` was built. Raises
     ValueError for a proxy that is no address.
     """
@@ -80,9 +82,8 @@ def guarded(
     # launch() would say so; gradio then looks at paths itself too, and keeps its streams alive.
     demo.is_running = demo.has_launched = True
     rules = HostRules.of_server(host, allowed_hosts, os.environ)
-    return Guard(
-        web, demo, store, rules, TrustedProxies.of_environment(os.environ, trusted_proxies), tool
-    )
+    known = TrustedProxies.of_environment(os.environ, trusted_proxies)
+    return Guard(web, demo, store, rules, known, tool, device)
 
 
 def serve(app: ASGIApp, store: Store, host: str, port: int) -> NoReturn:

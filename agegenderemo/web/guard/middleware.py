@@ -59,7 +59,8 @@ class Guard:
 
     Knows every open route, checks what goes in, counts what each address holds, and answers
     uploads, files and live frames itself. ``demo`` must be whole before the first request.
-    ``tool`` answers assistants, see `agegenderemo.web.mcp_tool`.
+    ``tool`` answers assistants, see `agegenderemo.web.mcp_tool`; ``device`` has the files with
+    which browsers read frames themselves, see `agegenderemo.web.on_device`.
     """
 
     def __init__(
@@ -70,8 +71,10 @@ class Guard:
         rules: HostRules | None = None,
         proxies: TrustedProxies | None = None,
         tool: ASGIApp | None = None,
+        device: ASGIApp | None = None,
     ) -> None:
-        self._app, self._demo, self._store, self._tool = app, demo, store, tool
+        self._app, self._demo, self._store = app, demo, store
+        self._tool, self._device = tool, device
         self._rules, self.proxies = rules or HostRules(), proxies or TrustedProxies()
         limits = self._limits = store.limits
         self._headers = security_headers(self._rules)
@@ -102,6 +105,7 @@ class Guard:
             "progress": self._upload_progress,
             "file": self._file,
             "tool": self._tool_call,
+            "device": self._device_file,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -254,6 +258,13 @@ class Guard:
         body = await self._json(request, self._limits.tool_bytes)
         scope, receive = replayed(request.scope, request.receive, body)
         await self._tool({**scope, ADDRESS: request.address}, receive, request.send)
+
+    async def _device_file(self, request: _Request) -> None:
+        """Files with which a browser reads frames itself, where that is offered."""
+        if self._device is None:
+            raise not_found()
+        (path,) = request.parts
+        await self._device({**request.scope, "path": f"/{path}"}, request.receive, request.send)
 
     async def _json(self, request: _Request, most: int | None = None) -> Any:
         return await read_json(

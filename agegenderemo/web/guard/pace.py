@@ -20,6 +20,7 @@ COSTS: dict[Kind, float] = {
     "progress": 0.002,
     "file": 0.005,
     "tool": 0.010,
+    "device": 0.004,
 }
 """Seconds that a request keeps the loop and the interpreter busy, measured on two cores."""
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 Kind = Literal[
     "page", "asset", "open", "stream", "join", "call", "small", "live", "upload", "progress",
-    "file", "tool",
+    "file", "tool", "device",
 ]  # fmt: skip
 """How the guard treats a route: "open" stays open as long as a page does."""
 
@@ -74,6 +74,7 @@ OPEN = (
     Route(_GET, "/gradio_api/upload_progress", "progress"),
     Route(_LOOK, "/gradio_api/file={path_or_url:path}", "file"),
     Route(("POST", "GET", "DELETE"), "/mcp", "tool"),
+    Route(_LOOK, "/device/{path:path}", "device"),
 )
 
 CLOSED = (

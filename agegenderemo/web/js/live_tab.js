@@ -5,8 +5,8 @@ import { DeviceSource, ServerSource, openDevice } from "./sources.js";
 
 const LOCAL = "agegenderemo-on-device"; // where the browser remembers that frames stay on the device
 
-// What the server offers to be run here: nothing, or the addresses of modules and files.
-const offer = JSON.parse(decodeURIComponent(element.querySelector("#live").dataset.device ?? "") || "null");
+// Where the server has what can be run here; nothing where it does not offer that.
+const offer = decodeURIComponent(element.querySelector("#live").dataset.device);
 const onServer = new ServerSource(server);
 const onDevice = offer && globalThis.WebAssembly && new DeviceSource(openDevice(offer));
 

@@ -62,9 +62,15 @@ export class DeviceSource {
   }
 }
 
-// Opens the device whose modules and files lie below an address.
-export const openDevice = ({ module, site }) => async (progress) => {
-  const at = (path) => new URL(path, document.baseURI).href;
-  const { Device } = await import(at(module));
-  return Device.shared(at(site), progress);
+// Opens the device whose site.json is at an address, from the page's own.
+export const openDevice = (site) => async (progress) => {
+  const address = new URL(site, document.baseURI).href;
+  let module;
+  try {
+    const { app } = await (await fetch(address)).json();
+    module = await import(new URL(app + "/device.js", address).href);
+  } catch {
+    throw new Error("The networks cannot be loaded: the server does not have them. Try again later.");
+  }
+  return module.Device.shared(address, (far) => progress(module.progressWords(far)));
 };

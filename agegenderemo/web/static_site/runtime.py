@@ -95,14 +95,21 @@ def find_runtime(given: Path | None = None, package: Package = PACKAGE) -> Runti
     """
     if given is not None:
         return _from_folder(given, package) if given.is_dir() else _from_file(given, package)
+    if found := cached_runtime(package):
+        return found
     folder = cache_folder() / f"onnxruntime-web-{VERSION}"
-    try:
-        return _from_folder(folder, package)
-    except AgeGenderEmoError:  # not there yet, or damaged since
-        files = _unpacked(_fetch(package), package, package.address)
+    files = _unpacked(_fetch(package), package, package.address)
     for name, data in files.items():
         write_atomically(folder / name, data)
     return _runtime(files, package)
+
+
+def cached_runtime(package: Package = PACKAGE) -> Runtime | None:
+    """The runtime that was fetched before; None where there is none, or it is damaged."""
+    try:
+        return _from_folder(cache_folder() / f"onnxruntime-web-{VERSION}", package)
+    except AgeGenderEmoError:
+        return None
 
 
 def unpack_runtime(folder: Path, given: Path | None = None) -> None:

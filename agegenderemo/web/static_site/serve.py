@@ -27,22 +27,27 @@ _KINDS = {
 _NEVER_CHANGES = re.compile(r"/(app-[0-9a-f]{16}|files)/")
 
 
+def headers_of(path: str) -> dict[str, str]:
+    """Kind and keeping of a file by its path in the site, which begins with a slash."""
+    # The kind not from the system's own table, which differs between machines.
+    kind = _KINDS.get(Path(path).suffix.lower(), "application/octet-stream")
+    forever = "public, max-age=31536000, immutable"
+    keeping = forever if _NEVER_CHANGES.match(path) else "no-cache"
+    return {"content-type": kind, "cache-control": keeping}
+
+
 class _Handler(SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     extensions_map = _KINDS | {"": "application/octet-stream"}
 
     def guess_type(self, path: object) -> str:
-        # Not from the system's own table, which differs between machines.
-        return _KINDS.get(Path(str(path)).suffix.lower(), "application/octet-stream")
+        return headers_of(str(path))["content-type"]
 
     def list_directory(self, path: object) -> None:
         self.send_error(404)
 
     def end_headers(self) -> None:
-        forever = "public, max-age=31536000, immutable"
-        self.send_header(
-            "Cache-Control", forever if _NEVER_CHANGES.match(self.path) else "no-cache"
-        )
+        self.send_header("Cache-Control", headers_of(self.path)["cache-control"])
         self.send_header("X-Content-Type-Options", "nosniff")
         super().end_headers()
 
