@@ -13,6 +13,7 @@ import gradio as gr
 import httpx
 from guard_picture import Picture
 from starlette.middleware import Middleware
+from starlette.types import ASGIApp
 
 from agegenderemo.web.guard import Guard, HostRules, Limits, Store
 from agegenderemo.web.guard.address import TrustedProxies
@@ -82,6 +83,7 @@ def guarded(
     mount: str = "/",
     proxies: tuple[str, ...] = (),
     allowed: tuple[str, ...] = (),
+    device: ASGIApp | None = None,
 ) -> Iterator[Served]:
     """Serve the small demo behind the guard, mounted under ``mount``."""
     store = Store(limits, folder)
@@ -94,7 +96,7 @@ def guarded(
         rules = HostRules.of_server("127.0.0.1", allowed)
         if mount == "/":
             app: Any = gr.mount_gradio_app(web, demo, mount, **options)
-            app = Guard(app, demo, store, rules, TrustedProxies(proxies))
+            app = Guard(app, demo, store, rules, TrustedProxies(proxies), device=device)
         else:
             middleware = [_entry(demo, store, rules)]
             app = gr.mount_gradio_app(
