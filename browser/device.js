@@ -64,9 +64,9 @@ export class Device {
     return this.#call("frame", { width, height, data: data.buffer }, [data.buffer]);
   }
 
-  // The record of a picture, an ImageData, as the package writes it; `file` is its name.
-  readPhoto(file, { width, height, data }) {
-    return this.#call("photo", { file, width, height, data: data.buffer }, [data.buffer]);
+  // The record of a picture that `decode` gave, as the package writes it; `file` is its name.
+  readPhoto(file, { width, height, data, whole }) {
+    return this.#call("photo", { file, width, height, data: data.buffer, whole }, [data.buffer]);
   }
 
   // The next frame is the first of a stream.

@@ -14,8 +14,9 @@ export function isSrgb(bytes) {
   return text.includes("sRGB") || text.includes("s\0R\0G\0B");
 }
 
-// The pixels of a file as an ImageData, the right way up, transparency laid over white. Throws
-// PictureError with a sentence for people.
+// The pixels of a file, the right way up, transparency laid over white: {width, height, data} as of an
+// ImageData, and `whole`, the size of a picture that was read smaller. Throws PictureError with a
+// sentence for people.
 export async function decode(file) {
   const name = file.name || "the picture";
   if (!file.size) throw new PictureError("Cannot read " + name + ": the file is empty.");
@@ -32,6 +33,7 @@ export async function decode(file) {
     );
   }
   const scale = Math.min(1, Math.sqrt(MOST_PIXELS / (bitmap.width * bitmap.height)));
+  const whole = { width: bitmap.width, height: bitmap.height };
   const canvas = document.createElement("canvas");
   canvas.width = Math.max(1, Math.floor(bitmap.width * scale));
   canvas.height = Math.max(1, Math.floor(bitmap.height * scale));
@@ -40,5 +42,6 @@ export async function decode(file) {
   pen.fillRect(0, 0, canvas.width, canvas.height);
   pen.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   bitmap.close();
-  return pen.getImageData(0, 0, canvas.width, canvas.height);
+  const { width, height, data } = pen.getImageData(0, 0, canvas.width, canvas.height);
+  return { width, height, data, whole };
 }

@@ -2,7 +2,7 @@
 import { Analyzer } from "./engine/analyzer.js";
 import { fromRgba } from "./engine/image.js";
 import { MtcnnDetector } from "./engine/mtcnn.js";
-import { pictureRecord, trackedRecord } from "./engine/records.js";
+import { pictureRecord, scaledFace, trackedRecord } from "./engine/records.js";
 import { load, size } from "./load.js";
 import { filesKept } from "./offline.js";
 import { openNetwork, openRuntime } from "./networks.js";
@@ -22,7 +22,12 @@ async function open({ site, keep }) {
   const bytes = Object.fromEntries(names.map((name) => [name, load(site, files[name], told, keep)]));
   for (const one of Object.values(bytes)) one.catch(() => {}); // said where it is wanted
   const runtime = bytes.wasm.then((wasm) => openRuntime(new URL(files.runtime.path, site).href, wasm));
-  const graph = async (name, weights = []) => openNetwork(await runtime, await bytes[name], weights);
+  let opening = Promise.resolve(); // one after the other: they share where weights are laid
+  const graph = async (name, weights = []) => {
+    const [ort, data] = await Promise.all([runtime, bytes[name]]);
+    opening = opening.then(() => openNetwork(ort, data, weights));
+    return opening;
+  };
   const weights = async () => [{ path: files.weights.location, data: new Uint8Array(await bytes.weights) }];
   const [pnet, rnet, onet, reader] = await Promise.all([
     graph("pnet"),
@@ -53,11 +58,12 @@ async function frame({ width, height, data }) {
   return { width, height, ms: performance.now() - began, faces: faces.map(trackedRecord) };
 }
 
-async function photo({ file, width, height, data }) {
+async function photo({ file, width, height, data, whole }) {
   const picture = fromRgba(new Uint8Array(data), width, height);
   const { search, detections } = await analyzer.find(picture);
-  const faces = await analyzer.readFaces(picture, detections);
-  return pictureRecord({ file, width, height, search, faces, network });
+  const found = await analyzer.readFaces(picture, detections);
+  const faces = found.map((face) => scaledFace(face, whole.width / width, whole.height / height));
+  return pictureRecord({ file, ...whole, search, faces, network });
 }
 
 async function restart() {

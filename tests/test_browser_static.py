@@ -4,15 +4,18 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
 from pages import ASTRONAUT, SOLVAY, axe_violations, needs_browser
+from PIL import Image
 from static_pages import real_runtime
 
 from agegenderemo import Analyzer, load_image
+from agegenderemo.model_info import Precision
 from agegenderemo.resources import default_checkpoint
 from agegenderemo.results import picture_record
 from agegenderemo.web.static_site.build import build_site
@@ -35,17 +38,26 @@ OpenSite = Callable[..., "Page"]
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("static") / "site"
-    write_site(build_site(default_checkpoint(), "int8", real_runtime()), folder)
+    return written(tmp_path_factory.mktemp("static") / "site", "int8")
+
+
+def written(folder: Path, precision: Precision) -> Path:
+    write_site(build_site(default_checkpoint(), precision, real_runtime()), folder)
     return folder
 
 
-@pytest.fixture(scope="module")
-def address(site: Path) -> Iterator[str]:
+@contextmanager
+def served(site: Path) -> Iterator[str]:
     with server(site, 0) as serving:
         Thread(target=serving.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{serving.server_address[1]}/"
         serving.shutdown()
+
+
+@pytest.fixture(scope="module")
+def address(site: Path) -> Iterator[str]:
+    with served(site) as url:
+        yield url
 
 
 @pytest.fixture
@@ -154,6 +166,24 @@ def test_a_photo_has_the_answers_of_python(
     assert saved(page, "#photo-save").read_bytes().startswith(b"\x89PNG")
 
 
+def test_in_float_the_answers_are_those_of_python(browser: "Browser", tmp_path: Path) -> None:
+    theirs = expected(Analyzer.from_checkpoint(), SOLVAY)
+    with served(written(tmp_path / "site", "float")) as url:
+        page = browser.new_page()
+        page.goto(f"{url}#photo")
+        page.set_input_files("#photo-input", SOLVAY)
+        expect(page.locator("#photo-results")).to_be_visible(timeout=SOON)
+        ours = json.loads(saved(page, "#photo-json").read_text())
+        page.close()
+    assert ours["network"] == theirs["network"]
+    assert len(ours["faces"]) == len(theirs["faces"]) == 29
+    for one, other in zip(ours["faces"], theirs["faces"], strict=True):
+        assert one["box"] == pytest.approx(other["box"], abs=0.011)
+        assert one["age"] == pytest.approx(other["age"], abs=0.05)
+        assert one["emotions"] == pytest.approx(other["emotions"], abs=1e-3)
+        assert one["quality_flags"] == other["quality_flags"]
+
+
 def expected(analyzer: Analyzer, picture: Path) -> dict[str, Any]:
     """The record of a photo that the package writes."""
     image = load_image(picture)
@@ -162,6 +192,21 @@ def expected(analyzer: Analyzer, picture: Path) -> dict[str, Any]:
     record = picture_record(picture.name, image, faces, found.search, analyzer.network)
     plain: dict[str, Any] = json.loads(json.dumps(record))
     return plain
+
+
+def test_a_huge_picture_has_boxes_in_its_own_pixels(
+    browser: "Browser", open_site: OpenSite, tmp_path: Path
+) -> None:
+    small = Image.open(ASTRONAUT)
+    small.resize((4608, 4608), Image.Resampling.BICUBIC).save(tmp_path / "huge.jpg", quality=90)
+    page = open_site(browser, "#photo")
+    page.set_input_files("#photo-input", tmp_path / "huge.jpg")
+    expect(page.locator("#photo-results")).to_be_visible(timeout=SOON)
+    record = json.loads(saved(page, "#photo-json").read_text())
+    assert (record["width"], record["height"]) == (4608, 4608)
+    (ours,) = record["faces"]
+    (theirs,) = expected(Analyzer.from_checkpoint(precision="int8"), ASTRONAUT)["faces"]
+    assert ours["box"] == pytest.approx([9 * v for v in theirs["box"]], abs=40)
 
 
 def test_card_picture_bars_and_table_speak_of_one_face(
