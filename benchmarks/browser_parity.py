@@ -66,7 +66,9 @@ def main() -> None:
 
 def _utkface(path: Path, count: int) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(path) as archive:
-        names = sorted(n for n in archive.namelist() if n.lower().endswith((".jpg", ".png")))
+        names = sorted(n for n in archive.namelist() if n.lower().endswith((".jpg", ".webp")))
+        if len(names) < count:
+            sys.exit(f"{path} has {len(names)} pictures.")
         for name in names[:: max(1, len(names) // count)][:count]:
             yield name.split("/")[-1], archive.read(name)
 
