@@ -142,6 +142,23 @@ test("when the next frame is sent", () => {
   assert.equal(untilNext([0], 0, 1000), Infinity); // not known yet
 });
 
+test("on this device one frame is under way at a time", async () => {
+  for (const [pair, wanted] of [[true, 2], [false, 1]]) {
+    const line = new Line(pair);
+    line.roundTrip = 20;
+    const sent = [];
+    const asked = () => new Promise((done) => sent.push(done));
+    for (const _ of [1, 2]) {
+      line.arrived();
+      const turn = line.turn().then(() => true);
+      const late = new Promise((done) => setTimeout(() => done(false), 60));
+      if (await Promise.race([turn, late])) line.send(asked);
+    }
+    assert.equal(sent.length, wanted);
+    sent.forEach((done) => done({}));
+  }
+});
+
 test("a second frame that the server is too busy for", async () => {
   const line = new Line();
   line.arrived();

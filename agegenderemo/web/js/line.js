@@ -17,10 +17,15 @@ export function untilNext(underWay, roundTrip, now) {
 
 export class Line {
   roundTrip = 0; // ms, the mean; 0 before the first
+  #pair; // whether two may be under way
   #underWay = []; // when the frames under way were sent, the oldest first
   #alone = 0; // until when the server wants one at a time
   #fresh = false; // whether there is a picture that was not sent yet
   #wake = null;
+
+  constructor(pair = true) {
+    this.#pair = pair;
+  }
 
   // There is a new picture.
   arrived() {
@@ -32,7 +37,7 @@ export class Line {
   async turn() {
     for (;;) {
       const now = performance.now();
-      const roundTrip = now < this.#alone ? 0 : this.roundTrip;
+      const roundTrip = this.#pair && now >= this.#alone ? this.roundTrip : 0;
       const left = this.#fresh ? untilNext(this.#underWay, roundTrip, now) : Infinity;
       if (left <= 0) return;
       const called = new Promise((done) => (this.#wake = done));

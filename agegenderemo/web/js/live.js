@@ -57,7 +57,7 @@ export function livePage(element, source, choose = null) {
   let frames = 0;
   let emptyReplies = 0;
   let interval = 0; // ms between two replies, the running mean
-  let line = new Line();
+  let line = new Line(source.paired);
   let lastReply = 0;
   let size = 0; // of the frames that are sent, see frameSize
   let resting = false; // stopped for nobody sees the page
@@ -135,7 +135,7 @@ export function livePage(element, source, choose = null) {
     if (stream) source.leave();
     stream = null;
     interval = lastReply = emptyReplies = size = 0;
-    line = new Line();
+    line = new Line(source.paired);
     toggle.textContent = "Start camera";
     status.textContent = "";
     freeze(false);
@@ -283,6 +283,7 @@ export function livePage(element, source, choose = null) {
     const running = Boolean(stream) || root.dataset.state === "starting";
     stop(); // by the old source
     source = choose(local.checked);
+    line = new Line(source.paired);
     if (running) start();
     else setState("idle", "The camera is off." + source.idle);
   });

@@ -3,6 +3,7 @@ import { toJpeg } from "./camera.js";
 
 export class ServerSource {
   sized = true; // smaller frames are quicker on their way
+  paired = true; // one is read while the other travels
   idle = "";
   gone = "The server does not answer. Trying again every second…";
   #server;
@@ -37,6 +38,7 @@ export class ServerSource {
 
 export class DeviceSource {
   sized = false;
+  paired = false; // a second one would only wait for the first
   idle = " Its frames stay on this device.";
   gone = "The networks in this browser do not answer. Trying again every second…";
   #open;
