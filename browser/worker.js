@@ -4,7 +4,7 @@ import { fromRgba } from "./engine/image.js";
 import { MtcnnDetector } from "./engine/mtcnn.js";
 import { pictureRecord, scaledFace, trackedRecord } from "./engine/records.js";
 import { load, size } from "./load.js";
-import { filesKept } from "./offline.js";
+import { APP, filesKept } from "./offline.js";
 import { openNetwork, openRuntime } from "./networks.js";
 
 let analyzer = null;
@@ -42,13 +42,17 @@ async function open({ site, keep }) {
 }
 
 async function describe(site) {
+  let description = null;
   try {
-    const response = await fetch(site);
-    if (response.ok) return await response.json();
+    const response = await fetch(site, { cache: "no-cache" });
+    if (response.ok) description = await response.json();
   } catch {
     // said below
   }
-  throw new Error("The networks cannot be loaded: the site does not answer. Try again later.");
+  if (!description) throw new Error("The networks cannot be loaded: the site does not answer. Try again later.");
+  // On a slow line one of the two may be what was kept of the version before.
+  if (description.app !== APP) throw new Error("There is a new version of this page. Reload it to go on.");
+  return description;
 }
 
 async function frame({ width, height, data }) {
@@ -84,7 +88,8 @@ onmessage = ({ data: { id, kind, ...parts } }) => {
     try {
       postMessage({ id, reply: await KINDS[kind](parts) });
     } catch (error) {
-      postMessage({ id, error: error.message });
+      // The runtime throws bare numbers where memory is short.
+      postMessage({ id, error: error?.message ?? String(error) });
     }
   });
 };
