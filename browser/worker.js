@@ -21,11 +21,11 @@ async function open({ site, keep }) {
   const told = (count) => postMessage({ progress: { loaded: (loaded += count), total } });
   const bytes = Object.fromEntries(names.map((name) => [name, load(site, files[name], told, keep)]));
   for (const one of Object.values(bytes)) one.catch(() => {}); // said where it is wanted
-  const runtime = bytes.wasm.then((wasm) => openRuntime(new URL(files.runtime.path, site).href, wasm));
+  const runtime = bytes.wasm.then((wasm) => started(openRuntime(new URL(files.runtime.path, site).href, wasm)));
   let opening = Promise.resolve(); // one after the other: they share where weights are laid
   const graph = async (name, weights = []) => {
     const [ort, data] = await Promise.all([runtime, bytes[name]]);
-    opening = opening.then(() => openNetwork(ort, data, weights));
+    opening = opening.then(() => started(openNetwork(ort, data, weights)));
     return opening;
   };
   const weights = async () => [{ path: files.weights.location, data: new Uint8Array(await bytes.weights) }];
@@ -39,6 +39,16 @@ async function open({ site, keep }) {
   network = description.network;
   tracker = analyzer.tracker();
   return {};
+}
+
+// What a part of the runtime comes to; its own faults are bare numbers where memory is short.
+async function started(part) {
+  try {
+    return await part;
+  } catch (error) {
+    const reason = error?.message ?? String(error);
+    throw new Error("The networks do not start in this browser (" + reason + "). Close other pages, then try again.");
+  }
 }
 
 async function describe(site) {
@@ -88,7 +98,6 @@ onmessage = ({ data: { id, kind, ...parts } }) => {
     try {
       postMessage({ id, reply: await KINDS[kind](parts) });
     } catch (error) {
-      // The runtime throws bare numbers where memory is short.
       postMessage({ id, error: error?.message ?? String(error) });
     }
   });

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from chromium import CHROMIUM, FLAGS
 from pages import needs_browser
 from static_pages import MAIN, page_folder, real_runtime, small_site
 
@@ -27,10 +26,11 @@ from agegenderemo.web.static_site.serve import _Handler, server
 from agegenderemo.web.static_site.write import write_site
 
 try:
-    from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+    from playwright.sync_api import Browser, BrowserContext, Page
 except ImportError:
     Browser = BrowserContext = Page = None  # type: ignore[assignment,misc]
 
+pytest_plugins = ["web_fixtures"]
 pytestmark = needs_browser
 
 SAID = "() => document.getElementById('said')?.textContent"
@@ -105,17 +105,9 @@ class Host:
                 self._open.pop().shutdown(socket.SHUT_RDWR)
 
 
-@pytest.fixture(scope="module")
-def chromium() -> "Iterator[Browser]":
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def context(chromium: "Browser") -> "Iterator[BrowserContext]":
-    context = chromium.new_context()
+def context(browser: "Browser") -> "Iterator[BrowserContext]":
+    context = browser.new_context()
     yield context
     context.close()
 

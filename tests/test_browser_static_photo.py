@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pages import ASTRONAUT, SOLVAY, needs_browser
 from PIL import Image
-from static_fixtures import SOON, OpenSite, ready, saved
+from static_pages import SOON, OpenSite, ready, saved
 
 try:
     from playwright.sync_api import Browser, expect

@@ -1,5 +1,6 @@
 """The static site on the disk: written whole, by the command too, and a server to look at it."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -202,12 +203,12 @@ def test_workers_have_the_policy_of_the_page(site: Site, tmp_path: Path) -> None
 def test_a_browser_that_goes_away_is_no_fault(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with server(tmp_path, 0) as serving:
+    with server(tmp_path, 0) as serving, socket.socket() as line:
         for fault in (ConnectionResetError(), BrokenPipeError(), ValueError("ours")):
             try:
                 raise fault
             except (OSError, ValueError):
-                serving.handle_error(None, None)
+                serving.handle_error(line, None)
     error = capfd.readouterr().err
     assert error.count("Traceback") == 1
     assert "ours" in error

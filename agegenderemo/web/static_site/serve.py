@@ -57,8 +57,8 @@ class _Handler(SimpleHTTPRequestHandler):
         keeping = headers_of(self.path)["cache-control"] if there else "no-store"
         self.send_header("Cache-Control", keeping)
         self.send_header("X-Content-Type-Options", "nosniff")
-        # A worker has no policy of its page's.
-        self.send_header("Content-Security-Policy", POLICY)
+        if self.path.endswith(".js"):  # a worker has that of its own file, not of its page
+            self.send_header("Content-Security-Policy", POLICY)
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing."""
