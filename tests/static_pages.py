@@ -1,18 +1,22 @@
 """A small page in the layout of ``browser/``, and a stand-in for the runtime: what tests of the
 static site build from, whatever the real page is by now. And the real one, as a visitor has it."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 from chromium import ROOT
 
+from agegenderemo import Analyzer, load_image
 from agegenderemo.model_info import Precision
 from agegenderemo.resources import default_checkpoint
+from agegenderemo.results import picture_record
 from agegenderemo.web.static_site.build import Site, build_site
 from agegenderemo.web.static_site.runtime import Runtime, find_runtime
 from agegenderemo.web.static_site.serve import server
@@ -114,3 +118,13 @@ def saved(page: "Page", button: str) -> Path:
     with page.expect_download() as waited:
         page.click(button)
     return Path(waited.value.path())
+
+
+def expected(analyzer: Analyzer, picture: Path) -> dict[str, Any]:
+    """The record of a photo that the package writes."""
+    image = load_image(picture)
+    found = analyzer.find(image)
+    faces = analyzer.read_faces(image, found.detections)
+    record = picture_record(picture.name, image, faces, found.search, analyzer.network)
+    plain: dict[str, Any] = json.loads(json.dumps(record))
+    return plain

@@ -77,6 +77,15 @@ def test_live_loads_what_failed_and_nothing_says_that_it_failed(page: "Page", ad
     expect(page.locator("#loading")).to_be_hidden()
 
 
+def test_a_browser_that_cannot_is_told_so(page: "Page", address: str) -> None:
+    page.add_init_script("delete window.WebAssembly")
+    page.goto(address)
+    assert said(page).startswith("This browser runs no WebAssembly")
+    expect(page.locator("#loading-again")).to_be_hidden()
+    page.click("#live-toggle")
+    expect(page.locator("#live-message")).to_contain_text("This browser runs no WebAssembly")
+
+
 @pytest.mark.parametrize("lacking", ["DecompressionStream", "caches", "navigator.serviceWorker"])
 def test_a_browser_that_lacks_something_reads_all_the_same(
     lacking: str, page: "Page", address: str
