@@ -157,6 +157,7 @@ def test_what_is_no_picture_leaves_what_was_read(
     expect(page.locator("#photo-message")).to_contain_text(
         "Cannot read words.jpg: this browser knows no such picture."
     )
+    expect(page.locator("#photo-frame")).to_have_class("photo-frame")
     expect(page.locator(".face-card")).to_have_count(1)
     (tmp_path / "empty.jpg").touch()
     page.set_input_files("#photo-input", tmp_path / "empty.jpg")
