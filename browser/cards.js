@@ -1,5 +1,5 @@
 // The faces of a picture as cards and as a table: what cards.py of the server's page makes.
-import { percent } from "../agegenderemo/web/js/words.js";
+import { fixed, percent } from "../agegenderemo/web/js/words.js";
 
 const CROP_SIDE = 96; // pixels of a card's picture
 const MARGIN = 0.25; // of the box's longer side, around it
@@ -11,7 +11,7 @@ function make(tag, className, ...children) {
   return made;
 }
 
-const number = (task, value) => value.toFixed(task.digits);
+const number = (task, value) => fixed(value, task.digits);
 
 function range(task, face) {
   const ends = face[task.name + "_interval"];

@@ -4,17 +4,15 @@ import { keepFile, keptFile } from "./offline.js";
 
 const GZIP = [0x1f, 0x8b];
 
-export class LoadError extends Error {}
-
 async function body(address, told, cache) {
   let response;
   try {
     response = await fetch(address, { cache });
   } catch {
-    throw new LoadError("The networks cannot be loaded: there is no connection. Try again when there is one.");
+    throw new Error("The networks cannot be loaded: there is no connection. Try again when there is one.");
   }
   if (!response.ok) {
-    throw new LoadError("The networks cannot be loaded: the site answers " + response.status + " for a file of theirs.");
+    throw new Error("The networks cannot be loaded: the site answers " + response.status + " for a file of theirs.");
   }
   const parts = [];
   const reader = response.body.getReader();
@@ -26,7 +24,7 @@ async function body(address, told, cache) {
       told(value.length);
     }
   } catch {
-    throw new LoadError("The connection broke while the networks were loaded. Reload the page to go on.");
+    throw new Error("The connection broke while the networks were loaded. Reload the page to go on.");
   }
 }
 
@@ -51,7 +49,7 @@ const packs = () => Boolean(globalThis.DecompressionStream);
 export const size = (file) => (file.gzip && packs() ? file.gzip_bytes : file.bytes);
 
 // The content of a file of site.json as an ArrayBuffer; `told` gets the number of each few bytes that
-// arrive. With `keep` it is laid where a service worker and the next visit find it. Throws LoadError
+// arrive. With `keep` it is laid where a service worker and the next visit find it. Throws an error
 // with a sentence for people.
 export async function load(site, file, told, keep = false) {
   const packed = file.gzip && packs();
@@ -76,5 +74,5 @@ export async function load(site, file, told, keep = false) {
     }
     told(-count);
   }
-  throw new LoadError("The networks arrived damaged. Reload the page to load them again.");
+  throw new Error("The networks arrived damaged. Reload the page to load them again.");
 }

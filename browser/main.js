@@ -60,20 +60,30 @@ function tell(text, kind = "") {
   words.className = "note " + kind;
 }
 
+async function device(progress = () => {}) {
+  const found = await Device.shared(SITE, progress, true);
+  if (!loading.hidden) arrived(found);
+  return found;
+}
+
+// Whoever it was that asked for them.
+async function arrived(found) {
+  loading.hidden = true;
+  document.body.dataset.ready = "true";
+  // Not before: what was loaded is not fetched again.
+  await found.kept();
+  if (await keepForOffline()) document.body.dataset.offline = "true";
+}
+
 // They come as soon as the page is there: who opens it wants them.
 async function prepare() {
   again.hidden = true;
   bar.hidden = false;
   try {
-    const device = await Device.shared(SITE, (far) => {
+    await device((far) => {
       tell(progressWords(far));
       [bar.max, bar.value] = [far.total, far.loaded];
-    }, true);
-    loading.hidden = true;
-    document.body.dataset.ready = "true";
-    // Not before: what was loaded is not fetched again.
-    await device.kept();
-    if (await keepForOffline()) document.body.dataset.offline = "true";
+    });
   } catch (error) {
     bar.hidden = true;
     again.hidden = Boolean(trouble());
@@ -83,7 +93,6 @@ async function prepare() {
 again.addEventListener("click", prepare);
 prepare();
 
-const device = (progress = () => {}) => Device.shared(SITE, progress, true);
 const live = find("live");
 livePage(find("page-live"), new DeviceSource((said) => device((far) => said(progressWords(far)))));
 find("live-local").parentElement.remove(); // there is nowhere else

@@ -1,6 +1,6 @@
 // Lets the site work without a network after this visit, and its next version take over.
 
-const APP = new URL(".", import.meta.url).pathname.split("/").at(-2); // app-HASH
+export const APP = new URL(".", import.meta.url).pathname.split("/").at(-2); // app-HASH
 const FILES = "agegenderemo " + new URL("../", import.meta.url).href + " files"; // as in sw.js
 
 const underWay = []; // files that are being kept
@@ -42,8 +42,8 @@ export const filesKept = () => Promise.all(underWay);
 // Register the service worker; resolves to true once everything is kept, false where that cannot be.
 // Call it when the page has loaded its files, and has kept them.
 export async function keepForOffline() {
-  if (!navigator.serviceWorker) return false;
   try {
+    if (!navigator.serviceWorker) return false;
     const registration = await navigator.serviceWorker.register("./sw.js", { updateViaCache: "none" });
     for (const worker of [registration.waiting, registration.installing]) {
       if (worker) newerOne(registration, worker);

@@ -8,7 +8,7 @@ import { categorical, colorsOf, labelWords, spoken } from "../agegenderemo/web/j
 import { faceCards, faceTable } from "./cards.js";
 import { csvText, jsonText } from "./engine/records.js";
 import { progressWords } from "./device.js";
-import { PictureError, decode } from "./picture.js";
+import { PictureError, decode, readSize } from "./picture.js";
 
 const NARROW = 760; // pixels of the page, below which the result stands under what was chosen
 const REACH = 16; // CSS pixels beside a face that a click may be
@@ -32,7 +32,7 @@ export function photoPage(element, { tasks, plain, specs, open }) {
   const results = find("photo-results");
   const frame = find("photo-frame");
   const place = frame.querySelector(".photo-place");
-  const picture = place.querySelector("img");
+  let picture = place.querySelector("img");
   const overlay = place.querySelector("canvas");
   const cards = find("photo-cards");
   const table = find("photo-table");
@@ -42,6 +42,7 @@ export function photoPage(element, { tasks, plain, specs, open }) {
   const numbersOf = (face) => Object.fromEntries(tasks.map(({ name }) => [name, face[name]]));
 
   let run = 0; // grows with every picture: an older one sees it and ends
+  let reading = Promise.resolve(); // what the networks are at
   let shown = null; // the record of a picture
   let chosen = 0;
 
@@ -61,10 +62,15 @@ export function photoPage(element, { tasks, plain, specs, open }) {
     try {
       const pixels = await decode(file);
       const device = await open((far) => mine === run && tell(progressWords(far)));
+      await reading; // of those that are chosen meanwhile only the last is read
       if (mine !== run) return;
       tell("Reading " + name + "…");
-      const record = await device.readPhoto(name, pixels);
-      if (mine === run) await show(file, record);
+      const answer = device.readPhoto(name, pixels);
+      reading = answer.catch(() => {});
+      const record = await answer;
+      const next = await drawable(file);
+      if (mine === run) show(next, record);
+      else URL.revokeObjectURL(next.src);
     } catch (error) {
       if (mine !== run) return;
       // What was read before stays.
@@ -73,12 +79,18 @@ export function photoPage(element, { tasks, plain, specs, open }) {
     }
   }
 
-  async function show(file, record) {
-    const address = URL.createObjectURL(file);
-    const old = picture.src;
-    picture.src = address;
-    await picture.decode().catch(() => {});
-    if (old) URL.revokeObjectURL(old);
+  async function drawable(file) {
+    const image = new Image();
+    image.alt = picture.alt;
+    image.src = URL.createObjectURL(file);
+    await image.decode().catch(() => {});
+    return image;
+  }
+
+  function show(next, record) {
+    URL.revokeObjectURL(picture.src);
+    picture.replaceWith(next);
+    picture = next;
     frame.classList.remove("old");
     frame.hidden = false;
     shown = record;
@@ -91,16 +103,16 @@ export function photoPage(element, { tasks, plain, specs, open }) {
       const count = faces.length === 1 ? "1 face." : faces.length + " faces, the largest first.";
       tell(count + legend(tasks, faces[0]));
       say(spoken(faces.map((face) => labelWords(tasks, face, numbersOf(face)))));
-      cards.replaceChildren(...faceCards(picture, scaledFaces(), tasks));
+      cards.replaceChildren(...faceCards(picture, facesAt(picture.naturalWidth, picture.naturalHeight), tasks));
       table.replaceChildren(...faceTable(faces, tasks));
     }
     choose(0);
     if (innerWidth < NARROW) message.scrollIntoView({ block: "start" });
   }
 
-  // Boxes in pixels of the picture that is shown, which was read smaller if it is huge.
-  function scaledFaces() {
-    const [x, y] = [picture.naturalWidth / shown.width, picture.naturalHeight / shown.height];
+  // The faces with boxes in pixels of the picture at a size.
+  function facesAt(width, height) {
+    const [x, y] = [width / shown.width, height / shown.height];
     return shown.faces.map((face) => {
       const [x1, y1, x2, y2] = face.box;
       return { ...face, box: [x1 * x, y1 * y, x2 * x, y2 * y] };
@@ -109,15 +121,15 @@ export function photoPage(element, { tasks, plain, specs, open }) {
 
   function draw() {
     if (!shown || !place.clientWidth) return;
-    const faces = shown.faces.map((face, id) => {
+    const { width, height } = readSize(shown.width, shown.height);
+    const faces = facesAt(width, height).map((face, id) => {
       const short = String(id + 1);
       const whole = short + " · " + labelWords(tasks, face, numbersOf(face));
       return { id, box: face.box, ...colorsOf(tasks, plain, face), short, whole };
     });
-    const shrunk = place.clientWidth / shown.width;
+    const shrunk = place.clientWidth / width;
     const sides = faces.map(({ box }) => (box[2] - box[0]) * shrunk).sort((a, b) => a - b);
     const size = Math.max(LETTERS[0], Math.min(LETTERS[1], 0.8 * (sides[sides.length >> 1] ?? 0)));
-    const { width, height } = shown;
     drawFaces(overlay, { width, height, mirrored: false, resized: () => {}, size, always: true }, faces, chosen);
   }
 
@@ -170,24 +182,33 @@ export function photoPage(element, { tasks, plain, specs, open }) {
       drop.classList.toggle("over", kind === "dragover");
     });
   }
-  document.addEventListener("drop", ({ dataTransfer }) => give(dataTransfer.files));
+  document.addEventListener("dragleave", ({ relatedTarget }) => {
+    if (!relatedTarget) drop.classList.remove("over"); // out of the window
+  });
+  document.addEventListener("drop", ({ dataTransfer }) => {
+    give(dataTransfer.files, "What you dropped is no picture. Drop the file of a picture here.");
+  });
   document.addEventListener("paste", (event) => {
     if (event.clipboardData.files.length) event.preventDefault();
     give(event.clipboardData.files, "What you pasted is no picture. Copy a picture, then paste it here.");
   });
   for (const button of element.querySelectorAll("[data-example]")) {
-    button.addEventListener("click", async () => {
-      const response = await fetch(button.dataset.example).catch(() => null);
-      if (!response?.ok) return tell("The example cannot be loaded: there is no connection.", "bad");
-      const name = button.dataset.example.split("/").pop();
-      read(new File([await response.blob()], name));
-    });
+    button.addEventListener("click", () => readExample(button.dataset.example));
+  }
+
+  async function readExample(address) {
+    const mine = ++run;
+    const response = await fetch(address).catch(() => null);
+    const content = response?.ok ? await response.blob().catch(() => null) : null;
+    if (mine !== run) return;
+    if (!content) return tell("The example cannot be loaded: there is no connection.", "bad");
+    read(new File([content], address.split("/").pop().replace(/-[0-9a-f]+(?=\.\w+$)/, "")));
   }
 
   // A picture that was dropped or pasted, wherever that was.
-  function give(files, nothing = "") {
-    const [file] = files;
-    if (!file) return nothing && say(nothing, true);
+  function give(files, nothing) {
+    const file = [...files].find(({ type }) => type.startsWith("image/")) ?? files[0];
+    if (!file) return say(nothing, true);
     element.dispatchEvent(new CustomEvent("wanted"));
     read(file);
   }

@@ -4,7 +4,7 @@ import { fromRgba } from "./engine/image.js";
 import { MtcnnDetector } from "./engine/mtcnn.js";
 import { pictureRecord, scaledFace, trackedRecord } from "./engine/records.js";
 import { load, size } from "./load.js";
-import { filesKept } from "./offline.js";
+import { APP, filesKept } from "./offline.js";
 import { openNetwork, openRuntime } from "./networks.js";
 
 let analyzer = null;
@@ -21,11 +21,11 @@ async function open({ site, keep }) {
   const told = (count) => postMessage({ progress: { loaded: (loaded += count), total } });
   const bytes = Object.fromEntries(names.map((name) => [name, load(site, files[name], told, keep)]));
   for (const one of Object.values(bytes)) one.catch(() => {}); // said where it is wanted
-  const runtime = bytes.wasm.then((wasm) => openRuntime(new URL(files.runtime.path, site).href, wasm));
+  const runtime = bytes.wasm.then((wasm) => started(openRuntime(new URL(files.runtime.path, site).href, wasm)));
   let opening = Promise.resolve(); // one after the other: they share where weights are laid
   const graph = async (name, weights = []) => {
     const [ort, data] = await Promise.all([runtime, bytes[name]]);
-    opening = opening.then(() => openNetwork(ort, data, weights));
+    opening = opening.then(() => started(openNetwork(ort, data, weights)));
     return opening;
   };
   const weights = async () => [{ path: files.weights.location, data: new Uint8Array(await bytes.weights) }];
@@ -41,14 +41,28 @@ async function open({ site, keep }) {
   return {};
 }
 
-async function describe(site) {
+// What a part of the runtime comes to; its own faults are bare numbers where memory is short.
+async function started(part) {
   try {
-    const response = await fetch(site);
-    if (response.ok) return await response.json();
+    return await part;
+  } catch (error) {
+    const reason = error?.message ?? String(error);
+    throw new Error("The networks do not start in this browser (" + reason + "). Close other pages, then try again.");
+  }
+}
+
+async function describe(site) {
+  let description = null;
+  try {
+    const response = await fetch(site, { cache: "no-cache" });
+    if (response.ok) description = await response.json();
   } catch {
     // said below
   }
-  throw new Error("The networks cannot be loaded: the site does not answer. Try again later.");
+  if (!description) throw new Error("The networks cannot be loaded: the site does not answer. Try again later.");
+  // On a slow line one of the two may be what was kept of the version before.
+  if (description.app !== APP) throw new Error("There is a new version of this page. Reload it to go on.");
+  return description;
 }
 
 async function frame({ width, height, data }) {
@@ -84,7 +98,7 @@ onmessage = ({ data: { id, kind, ...parts } }) => {
     try {
       postMessage({ id, reply: await KINDS[kind](parts) });
     } catch (error) {
-      postMessage({ id, error: error.message });
+      postMessage({ id, error: error?.message ?? String(error) });
     }
   });
 };

@@ -1,16 +1,31 @@
 """A small page in the layout of ``browser/``, and a stand-in for the runtime: what tests of the
-static site build from, whatever the real page is by now."""
+static site build from, whatever the real page is by now. And the real one, as a visitor has it."""
 
+import json
 import os
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 from chromium import ROOT
 
+from agegenderemo import Analyzer, load_image
+from agegenderemo.model_info import Precision
 from agegenderemo.resources import default_checkpoint
+from agegenderemo.results import picture_record
 from agegenderemo.web.static_site.build import Site, build_site
 from agegenderemo.web.static_site.runtime import Runtime, find_runtime
+from agegenderemo.web.static_site.serve import server
+from agegenderemo.web.static_site.write import write_site
+
+try:
+    from playwright.sync_api import Page, expect
+except ImportError:
+    Page = expect = None  # type: ignore[assignment,misc]
 
 FAKE = Runtime(b"export default 0;\n", b"\0asm\1\0\0\0" * 512)
 
@@ -71,3 +86,45 @@ def real_runtime() -> Runtime:
     if os.environ.get("AGEGENDEREMO_REQUIRE_BROWSER") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+# ---------------------------------------------------------------- the real page
+
+SOON = 60_000
+"""Milliseconds until the networks are loaded and a crowd is read, on a busy machine."""
+
+OpenSite = Callable[..., "Page"]
+
+
+def written(folder: Path, precision: Precision) -> Path:
+    write_site(build_site(default_checkpoint(), precision, real_runtime()), folder)
+    return folder
+
+
+@contextmanager
+def served(site: Path) -> Iterator[str]:
+    with server(site, 0) as serving:
+        Thread(target=serving.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{serving.server_address[1]}/"
+        serving.shutdown()
+
+
+def ready(page: "Page") -> None:
+    """Wait until all is loaded, and kept for the next visit."""
+    expect(page.locator('body[data-offline="true"]')).to_be_attached(timeout=SOON)
+
+
+def saved(page: "Page", button: str) -> Path:
+    with page.expect_download() as waited:
+        page.click(button)
+    return Path(waited.value.path())
+
+
+def expected(analyzer: Analyzer, picture: Path) -> dict[str, Any]:
+    """The record of a photo that the package writes."""
+    image = load_image(picture)
+    found = analyzer.find(image)
+    faces = analyzer.read_faces(image, found.detections)
+    record = picture_record(picture.name, image, faces, found.search, analyzer.network)
+    plain: dict[str, Any] = json.loads(json.dumps(record))
+    return plain

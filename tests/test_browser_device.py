@@ -57,11 +57,12 @@ def test_no_frame_is_sent(browser: "Browser", open_offering: OpenPage) -> None:
     expect(page.locator("#live-local")).to_be_checked()  # it is remembered
 
 
+@pytest.mark.parametrize("lacking", ["WebAssembly", "DecompressionStream"])
 def test_where_the_browser_cannot_it_is_not_offered(
-    browser: "Browser", offering: App, open_offering: OpenPage
+    lacking: str, browser: "Browser", offering: App, open_offering: OpenPage
 ) -> None:
     page = open_offering(browser)
-    page.add_init_script("delete window.WebAssembly")
+    page.add_init_script(f"delete window.{lacking}")
     page.goto(offering.url)
     expect(page.locator("#live-toggle")).to_be_visible()
     expect(page.locator("#live-local")).to_have_count(0)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -180,6 +180,28 @@ def test_it_works_when_the_host_is_gone(context: "BrowserContext", host: Host) -
         size = "async (path) => (await (await fetch(path)).arrayBuffer()).byteLength"
         assert page.evaluate(size, path) == entry["bytes"]  # kept unpacked
     assert wrong == []
+
+
+@pytest.mark.parametrize("trouble", ["fails", "hangs"])
+def test_a_host_in_trouble_does_not_stop_it(
+    trouble: str, context: "BrowserContext", host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that answers with an error, or accepts and never answers."""
+    app = publish(host, "one")
+    page = visit(context, host, "one", app)
+    over = Event()
+
+    def troubled(handler: _Handler) -> None:
+        if trouble == "hangs":
+            over.wait(60)
+        handler.send_error(503)
+
+    monkeypatch.setattr(_Handler, "do_GET", troubled)
+    try:
+        page.reload()
+        says(page, "one", app)
+    finally:
+        over.set()
 
 
 def test_nothing_is_fetched_twice(

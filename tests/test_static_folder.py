@@ -1,5 +1,6 @@
 """The static site on the disk: written whole, by the command too, and a server to look at it."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from agegenderemo.files import write_atomically
 from agegenderemo.resources import resource_folder
 from agegenderemo.web.static_site import write
 from agegenderemo.web.static_site.build import Site
+from agegenderemo.web.static_site.page import POLICY
 from agegenderemo.web.static_site.serve import server
 from agegenderemo.web.static_site.write import write_site
 
@@ -174,6 +176,42 @@ def test_the_server_sends_files_with_their_kinds(site: Site, tmp_path: Path) -> 
     assert kinds[".wasm"] == "application/wasm"
     assert kinds[".webmanifest"] == "application/manifest+json"
     assert kinds[".gz"] == "application/gzip"
+
+
+def test_what_is_missing_is_not_remembered(site: Site, tmp_path: Path) -> None:
+    """A name with a hash may be there again after the next run."""
+    write_site(site, tmp_path / "site")
+    with server(tmp_path / "site", 0) as serving:
+        Thread(target=serving.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{serving.server_address[1]}/"
+        with pytest.raises(HTTPError, match="404") as missing:
+            urlopen(f"{address}files/gone-{'0' * 16}.onnx")
+        assert missing.value.headers["Cache-Control"] == "no-store"
+        serving.shutdown()
+
+
+def test_workers_have_the_policy_of_the_page(site: Site, tmp_path: Path) -> None:
+    """A browser gives a worker that of its own answer."""
+    write_site(site, tmp_path / "site")
+    with server(tmp_path / "site", 0) as serving:
+        Thread(target=serving.serve_forever, daemon=True).start()
+        with urlopen(f"http://127.0.0.1:{serving.server_address[1]}/sw.js") as answer:
+            assert answer.headers["Content-Security-Policy"] == POLICY
+        serving.shutdown()
+
+
+def test_a_browser_that_goes_away_is_no_fault(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with server(tmp_path, 0) as serving, socket.socket() as line:
+        for fault in (ConnectionResetError(), BrokenPipeError(), ValueError("ours")):
+            try:
+                raise fault
+            except (OSError, ValueError):
+                serving.handle_error(line, None)
+    error = capfd.readouterr().err
+    assert error.count("Traceback") == 1
+    assert "ours" in error
 
 
 def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import io
 import json
 import posixpath
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,19 @@ def test_a_float_graph_has_its_weights_beside_it(tmp_path: Path) -> None:
     assert {one.location for one in places} == {weights["location"]}
     assert described["network"]["precision"] == "float"
     assert weights["sha256"] == described["network"]["weights_sha256"]
+
+
+def test_a_network_of_any_name_has_addresses(tmp_path: Path) -> None:
+    """What means something in an address does not stand in one; records have its name as it is."""
+    name = "my #1 mod\u00e8l? 100%.v2"
+    for path in default_checkpoint().parent.glob("agegendernet.*"):
+        shutil.copy(path, tmp_path / f"{name}{path.name.removeprefix('agegendernet')}")
+    checkpoint = tmp_path / f"{name}.safetensors"
+    site = build_site(checkpoint, "int8", FAKE, page_folder(tmp_path / "page"))
+    described = json.loads(site.files["site.json"])
+    assert described["network"]["model"] == name
+    assert described["files"]["graph"]["path"].startswith("files/my-1-mod-l-100-.v2.int8-")
+    assert [path for path in site.files if not re.fullmatch(r"[\w./-]+", path, re.ASCII)] == []
 
 
 # ---------------------------------------------------------------- the runtime

@@ -6,10 +6,7 @@ import { resizeBilinear } from "./resize.js";
 const SIDE = 64; // pixels at which sharpness and light are measured
 const LUMA = [0.299, 0.587, 0.114].map(Math.fround);
 
-// Reasons to distrust the answer for a face, in their order; the last one is the analyzer's.
-export const QUALITY_FLAGS = ["small", "blurred", "dark", "turned", "cut off", "perhaps no face"];
-
-// For each flag that is seen in the picture the part of the quality, the limit, and whether more
+// For each flag, in their order, that is seen in the picture the part of the quality, the limit, and whether more
 // than it is worse.
 export const LIMITS = {
   small: ["size", 30, false],

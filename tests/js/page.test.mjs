@@ -10,6 +10,7 @@ import { Arrivals } from "../../agegenderemo/web/js/said.js";
 import { boxAt, freePlace, onStage } from "../../agegenderemo/web/js/stage.js";
 import {
   colorsOf,
+  fixed,
   hints,
   labelWords,
   leadWords,
@@ -62,10 +63,18 @@ test("a face in words, one way everywhere", () => {
   assert.equal(otherWords(tasks, face, numbers, true), "years · female 93\u00a0% · probably joy");
   assert.equal(rangeWords(tasks, face), "probably 23 to 34 years");
   assert.equal(hints(face), "More light would help.");
-  assert.equal(percent(0.005), "1\u00a0%");
+  assert.equal(percent(0.006), "1\u00a0%");
   const early = { ...face, settled: false };
   assert.equal(labelWords(tasks, early, numbers), "reading…");
   assert.equal(rangeWords(tasks, early), "");
+});
+
+test("numbers are written as Python writes them, halves to the even digit", () => {
+  const expected = { 46.5: "46", 47.5: "48", 0.5: "0", 46.49: "46", 46.51: "47", 1.5: "2", 31: "31" };
+  for (const [value, text] of Object.entries(expected)) assert.equal(fixed(Number(value), 0), text);
+  assert.deepEqual([0.25, 0.75, 0.35, 0.45].map((value) => fixed(value, 1)), ["0.2", "0.8", "0.3", "0.5"]);
+  assert.equal(fixed(-2.5, 0), "-2");
+  assert.equal(percent(0.125), "12\u00a0%");
 });
 
 test("a network without some tasks has no words for them", () => {

@@ -8,7 +8,8 @@ const LOCAL = "agegenderemo-on-device"; // where the browser remembers that fram
 // Where the server has what can be run here; nothing where it does not offer that.
 const offer = decodeURIComponent(element.querySelector("#live").dataset.device);
 const onServer = new ServerSource(server);
-const onDevice = offer && globalThis.WebAssembly && new DeviceSource(openDevice(offer));
+const able = globalThis.WebAssembly && globalThis.DecompressionStream; // the server has large files gzipped alone
+const onDevice = offer && able && new DeviceSource(openDevice(offer));
 
 function chooseSource(local) {
   try {

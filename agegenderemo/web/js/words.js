@@ -13,8 +13,16 @@ const HINTS = {
   "perhaps no face": "This may be no face.",
 };
 
+// A number with so many digits as Python writes it: of two as near the even one.
+export function fixed(value, digits) {
+  const low = Math.floor(value * 10 ** digits);
+  // Halfway lie only odd multiples of a power of one half.
+  const halfway = (Math.abs(value) * 2 ** (digits + 1)) % 2 === 1;
+  return (halfway ? (low + (low & 1)) / 10 ** digits : value).toFixed(digits);
+}
+
 // Number and sign stay on one line.
-export const percent = (value) => (100 * value).toFixed(0) + "\u00a0%";
+export const percent = (value) => fixed(100 * value, 0) + "\u00a0%";
 
 export const hints = (face) => face.quality_flags.map((flag) => HINTS[flag]).join(" ");
 
@@ -29,7 +37,7 @@ export function settled(task, value, shown) {
 // The answer alone, after "probably" where it is not more than a guess. Networks that are not
 // calibrated do not say (null).
 function answer(task, face, numbers) {
-  if (task.kind === "regression") return numbers[task.name].toFixed(task.digits);
+  if (task.kind === "regression") return fixed(numbers[task.name], task.digits);
   return (face[task.name + "_confident"] === false ? "probably " : "") + face[task.name];
 }
 
@@ -79,7 +87,7 @@ export function rangeWords(tasks, face) {
   const ranges = tasks
     .filter(({ name }) => face[name + "_interval"])
     .map((task) => {
-      const number = (value) => value.toFixed(task.digits);
+      const number = (value) => fixed(value, task.digits);
       const ends = face[task.name + "_interval"].map(number).join(" to ");
       return named(task, ["probably", ends, task.unit].filter(Boolean).join(" "));
     });

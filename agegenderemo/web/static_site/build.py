@@ -11,6 +11,7 @@ Whatever has a hash in its name never changes under it. The same inputs give the
 
 import gzip
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,9 +75,10 @@ class _Files:
         self.rows: list[Row] = []
 
     def add(self, name: str, data: bytes, *, packed: bool = True) -> dict[str, Any]:
-        """Keep a file under its name and hash; what `site.json` says of it."""
+        """Keep a file under its name and hash; what `site.json` says of it. In the name stays what
+        means nothing in an address."""
         digest = sha256(data)
-        stem, dot, suffix = name.rpartition(".")
+        stem, dot, suffix = re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).rpartition(".")
         path = f"files/{stem}-{digest[:HASH_DIGITS]}{dot}{suffix}"
         self.content[path] = data
         self.digests[path] = (digest,)

@@ -1,10 +1,14 @@
 """A server to look at a site on this machine: it sends files, and nothing else."""
 
 import re
+import sys
+from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from agegenderemo.errors import AgeGenderEmoError
+from agegenderemo.web.static_site.page import POLICY
 
 HOST = "127.0.0.1"
 PORT = 8000
@@ -46,13 +50,24 @@ class _Handler(SimpleHTTPRequestHandler):
     def list_directory(self, path: object) -> None:
         self.send_error(404)
 
-    def end_headers(self) -> None:
-        self.send_header("Cache-Control", headers_of(self.path)["cache-control"])
+    def send_response(self, code: int, message: str | None = None) -> None:
+        super().send_response(code, message)
+        # What is not there today may be there tomorrow, under the same name.
+        there = code in (HTTPStatus.OK, HTTPStatus.NOT_MODIFIED)
+        keeping = headers_of(self.path)["cache-control"] if there else "no-store"
+        self.send_header("Cache-Control", keeping)
         self.send_header("X-Content-Type-Options", "nosniff")
-        super().end_headers()
+        if self.path.endswith(".js"):  # a worker has that of its own file, not of its page
+            self.send_header("Content-Security-Policy", POLICY)
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing."""
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):  # a browser went away in the middle
+            super().handle_error(request, client_address)
 
 
 def server(folder: Path, port: int = PORT) -> ThreadingHTTPServer:
@@ -65,7 +80,7 @@ def server(folder: Path, port: int = PORT) -> ThreadingHTTPServer:
         return _Handler(*given, directory=str(folder))  # type: ignore[arg-type]
 
     try:
-        return ThreadingHTTPServer((HOST, port), handler)
+        return _Server((HOST, port), handler)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or "no such port"
         raise AgeGenderEmoError(
