@@ -96,7 +96,11 @@ class App:
 
     def files(self) -> list[Path]:
         """Everything that the app has written to disk and not deleted yet."""
-        return [path for path in self.temporary.rglob("*") if path.is_file()]
+        # Folders go while they are walked.
+        found = (
+            Path(place) / name for place, _, names in os.walk(self.temporary) for name in names
+        )
+        return [path for path in found if path.is_file()]
 
     def log(self) -> str:
         return self._log.read_text()

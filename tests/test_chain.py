@@ -176,10 +176,10 @@ def test_a_step_that_was_run_otherwise_is_refused(sets: Path, public: Path, tmp_
     other = tmp_path / "other.safetensors"
     other.write_bytes(public.read_bytes() + b" ")
     refused("first was trained with other settings: teachers", descriptor=other)
-    # Whoever writes a step's weights anew makes the later ones those of another run.
+    # Weights of a finished step that are others by now: the later ones would begin with them.
     with (tmp_path / "first/model.safetensors").open("ab") as file:
         file.write(b" ")
-    refused("second was trained with other settings: begin_with")
+    refused("first/model.safetensors is not what the run in this folder ended with")
     assert seen == before
 
 
