@@ -41,7 +41,7 @@ export class Device {
   static async shared(site, progress = () => {}, keep = false) {
     const reason = trouble();
     if (reason) throw new Error(reason);
-    if (!shared.has(site)) {
+    if (!shared.has(site) || shared.get(site).device.broken) {
       const device = new Device();
       shared.set(site, { device, ready: device.#call("open", { site, keep }) });
     }
@@ -57,6 +57,11 @@ export class Device {
     } finally {
       device.#listeners.delete(progress);
     }
+  }
+
+  // Whether it stopped for good: `shared` then gives another one.
+  get broken() {
+    return Boolean(this.#broken);
   }
 
   // What the camera's frame shows, an ImageData: as the server's Live page answers.
@@ -96,7 +101,8 @@ export class Device {
   }
 
   #break(reason) {
-    this.#broken = "The networks stopped in this browser (" + reason + "). Reload the page.";
+    this.#broken = "The networks stopped in this browser (" + reason + "). Try again, or reload the page.";
+    this.#worker.terminate();
     for (const { fail } of this.#calls.values()) fail(new Error(this.#broken));
     this.#calls.clear();
   }

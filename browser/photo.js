@@ -3,7 +3,7 @@
 import { fillBars, newBars } from "../agegenderemo/web/js/bars.js";
 import { say } from "../agegenderemo/web/js/said.js";
 import { save, savePicture } from "../agegenderemo/web/js/save.js";
-import { boxAt, drawFaces } from "../agegenderemo/web/js/stage.js";
+import { boxAt, drawFaces, letterSize } from "../agegenderemo/web/js/stage.js";
 import { categorical, colorsOf, labelWords, spoken } from "../agegenderemo/web/js/words.js";
 import { faceCards, faceTable } from "./cards.js";
 import { csvText, jsonText } from "./engine/records.js";
@@ -12,7 +12,6 @@ import { PictureError, decode, readSize } from "./picture.js";
 
 const NARROW = 760; // pixels of the page, below which the result stands under what was chosen
 const REACH = 16; // CSS pixels beside a face that a click may be
-const LETTERS = [9, 13]; // CSS pixels, between which numbers are as large as faces let them
 const NONE = "No face was found. Faces should be at least 20 pixels wide and not far turned.";
 
 const listed = (words) => (words.length > 1 ? words.slice(0, -1).join(", ") + " and " + words.at(-1) : words[0]);
@@ -127,9 +126,7 @@ export function photoPage(element, { tasks, plain, specs, open }) {
       const whole = short + " · " + labelWords(tasks, face, numbersOf(face));
       return { id, box: face.box, ...colorsOf(tasks, plain, face), short, whole };
     });
-    const shrunk = place.clientWidth / width;
-    const sides = faces.map(({ box }) => (box[2] - box[0]) * shrunk).sort((a, b) => a - b);
-    const size = Math.max(LETTERS[0], Math.min(LETTERS[1], 0.8 * (sides[sides.length >> 1] ?? 0)));
+    const size = letterSize(faces.map(({ box }) => (box[2] - box[0]) * (place.clientWidth / width)));
     drawFaces(overlay, { width, height, mirrored: false, resized: () => {}, size, always: true }, faces, chosen);
   }
 

@@ -82,6 +82,29 @@ def test_networks_that_do_not_come_are_said(browser: "Browser", open_offering: O
     wait_frames(page, 1)
 
 
+def test_networks_that_stop_are_opened_anew(
+    browser: "Browser", offering: App, open_offering: OpenPage
+) -> None:
+    page = open_offering(browser)
+    page.add_init_script("""(() => {
+      window.workers = [];
+      window.Worker = class extends Worker {
+        constructor(...given) {
+          super(...given);
+          window.workers.push(this);
+        }
+      };
+    })()""")
+    page.goto(offering.url)
+    page.check("#live-local")
+    page.click("#live-toggle")
+    wait_frames(page, 3)
+    page.evaluate("workers[0].dispatchEvent(new ErrorEvent('error', { message: 'no memory' }))")
+    wait_frames(page, frames(page) + 5)
+    assert page.evaluate("workers.length") == 2
+    expect(page.locator("#live")).to_have_attribute("data-state", "running")
+
+
 def test_without_the_runtime_nothing_is_offered(
     browser: "Browser", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

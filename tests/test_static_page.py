@@ -151,7 +151,7 @@ def test_a_network_with_other_tasks_has_a_page_of_them() -> None:
         TaskSpec("height", "regression"),
     )
     info = replace(Analyzer.from_checkpoint().info, tasks=tasks, calibration={})
-    pieces = page_pieces(info, {}, "", ["files/a-b-0.jpg"])
+    pieces = page_pieces(info, "", ["files/a-b-0.jpg"])
     assert pieces["names"] == "Head cover and height"
     assert "head_cover" in pieces["live"]
     assert "gender" not in pieces["live"]

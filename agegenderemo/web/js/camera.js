@@ -80,28 +80,31 @@ export function newFrameCanvas() {
   return canvas;
 }
 
+let whole = null; // canvas of pictures that are made smaller
+
 // The video's picture on a canvas, of one of SIZES.
 export async function grab(video, canvas, size = 0) {
   const scale = Math.min(1, SIZES[size].width / video.videoWidth);
   const [width, height] = [video.videoWidth, video.videoHeight].map((side) => Math.round(side * scale));
   const pixels = await pixelsOf(video);
-  const whole = pixels && pixels.width === width && pixels.height === height;
-  const source = !pixels || whole ? video : newFrameCanvas();
-  if (source !== video) put(pixels, source);
+  if (pixels?.width === width) return put(pixels, canvas);
+  if (pixels) put(pixels, (whole ??= newFrameCanvas()));
   [canvas.width, canvas.height] = [width, height];
-  if (whole) put(pixels, canvas);
-  else canvas.getContext("2d").drawImage(source, 0, 0, width, height);
+  canvas.getContext("2d").drawImage(pixels ? whole : video, 0, 0, width, height);
 }
 
-// What a video shows as an ImageData, or null where the browser gives no pixels. Chromium without a
-// graphics card keeps what is drawn from a video for a while: half a gigabyte of frames.
+// What a video shows as an ImageData, or null where its pixels lie otherwise than they are shown, or
+// the browser gives none. Chromium without a graphics card keeps what is drawn from a video for a
+// while: half a gigabyte of frames.
 async function pixelsOf(video) {
   if (!globalThis.VideoFrame) return null;
   let frame = null;
   try {
     frame = new VideoFrame(video);
-    const pixels = new ImageData(frame.displayWidth, frame.displayHeight);
-    await frame.copyTo(pixels.data, { format: "RGBA", rect: frame.visibleRect });
+    const { width, height } = frame.visibleRect;
+    if (frame.rotation || frame.flip || width !== video.videoWidth || height !== video.videoHeight) return null;
+    const pixels = new ImageData(width, height);
+    await frame.copyTo(pixels.data, { format: "RGBA" });
     return pixels;
   } catch {
     return null;

@@ -1,11 +1,10 @@
 // Photo page: picture, cards and table speak of the same face. A click on any of them selects it, and
 // tells Python which one it was, which draws its chart.
 
-import { boxAt, drawFaces } from "./stage.js";
+import { boxAt, drawFaces, letterSize } from "./stage.js";
 
 const NARROW = 760; // pixels of the page, below which the result stands under what was chosen
 const REACH = 16; // CSS pixels beside a face that a click may be
-const LETTERS = [9, 13]; // CSS pixels, between which numbers are as large as faces let them
 const byId = (id) => document.getElementById(id);
 const cards = () => [...element.querySelectorAll(".face-card")];
 const rows = () => [...(byId("photo-table")?.querySelectorAll("tbody tr") ?? [])];
@@ -27,8 +26,7 @@ function draw() {
     const whole = number + " · " + words;
     return { id, box: scaled(box, width, height), color, ink, short: number, whole };
   });
-  const sides = faces.map(({ box }) => (box[2] - box[0]) * (stage.clientWidth / width)).sort((a, b) => a - b);
-  const size = Math.max(LETTERS[0], Math.min(LETTERS[1], 0.8 * sides[sides.length >> 1]));
+  const size = letterSize(faces.map(({ box }) => (box[2] - box[0]) * (stage.clientWidth / width)));
   const look = { width, height, mirrored: false, resized: () => {}, size, always: true };
   drawFaces(stage.querySelector("canvas"), look, faces, chosen());
 }

@@ -51,16 +51,17 @@ export class DeviceSource {
 
   async open(progress) {
     this.#device = await this.#open(progress);
-    this.#device.restart();
+    this.leave();
   }
 
-  read(canvas) {
+  async read(canvas) {
+    if (this.#device.broken) this.#device = await this.#open(() => {});
     const { width, height } = canvas;
     return this.#device.readFrame(canvas.getContext("2d").getImageData(0, 0, width, height));
   }
 
   leave() {
-    this.#device?.restart();
+    this.#device?.restart().catch(() => {}); // a broken one has nothing to forget
   }
 }
 

@@ -54,6 +54,14 @@ export function boxAt(boxes, x, y, reach = 0) {
   return boxes.indexOf(nearest);
 }
 
+const LETTERS = [9, 13]; // CSS pixels, between which numbers are as large as faces let them
+
+// The size of letters on faces of these widths, all in CSS pixels.
+export function letterSize(widths) {
+  const middle = [...widths].sort((a, b) => a - b)[widths.length >> 1] ?? 0;
+  return Math.max(LETTERS[0], Math.min(LETTERS[1], 0.8 * middle));
+}
+
 // `faces` are {id, box, color, ink, short, whole}, the last two what a label says of them; `size` is
 // that of their letters in CSS pixels. A label that finds no free place is left out, or with `always`
 // stands on its own face.

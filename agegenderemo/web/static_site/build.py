@@ -128,7 +128,7 @@ def build_site(
     }
     about = article(card_of(checkpoint, info, digest), info.tasks, _WHAT_HAPPENS)
     shown = [one["path"] for one in examples]
-    pieces = page_pieces(info, network, about, shown) | {"preloads": preloads(modules, MAIN)}
+    pieces = page_pieces(info, about, shown) | {"preloads": preloads(modules, MAIN)}
     page = (source / PAGE).read_text(encoding="utf-8")
     for name, piece in pieces.items():
         page = page.replace(f"@{name}@", piece)

@@ -1,7 +1,7 @@
 """What the static page takes from the network: the same sources as the server's pages."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from urllib.parse import quote
 
@@ -11,19 +11,15 @@ from agegenderemo.web.assets import described_tasks, tasks_attribute
 from agegenderemo.web.live import live_html
 
 
-def page_pieces(
-    info: ModelInfo, network: Mapping[str, str], about: str, examples: Sequence[str]
-) -> dict[str, str]:
+def page_pieces(info: ModelInfo, about: str, examples: Sequence[str]) -> dict[str, str]:
     """What stands for ``@names@``, ``@counted@``, ``@live@``, ``@about@`` and ``@examples@`` in the
     page.
 
-    ``network`` names model, precision and weights, as downloads repeat them; ``about`` is HTML,
-    ``examples`` the paths of example photos.
+    ``about`` is HTML, ``examples`` the paths of example photos.
     """
     described = {
         **described_tasks(info.tasks),
         "specs": [spec.to_dict() for spec in info.tasks],
-        "network": dict(network),
     }
     live = live_html(info.tasks, where="Its frames stay on this device.")
     return {
