@@ -134,6 +134,17 @@ def test_mobileone_has_the_stated_parameters_when_it_is_folded(
     assert (said[1], said[3]) == (f"{parameter_count(net):,}", f"{parameter_count(smaller):,}")
 
 
+def test_mobileone_is_the_same_network_however_many_branches_it_learnt_with() -> None:
+    one = create_model("mobileone_s0", DEFAULT_TASKS, branches=1).eval()
+    assert parameter_count(one) < 1.2e6
+    smaller, options = folded(one, "mobileone_s0", {"branches": 1})
+    assert options == {"branches": 1, "folded": True}
+    usual = create_model("mobileone_s0", DEFAULT_TASKS, folded=True)
+    assert usual.load_state_dict(smaller.state_dict())
+    with pytest.raises(ValueError, match="branches must be 1 or more, not 0"):
+        create_model("mobileone_s0", DEFAULT_TASKS, branches=0)
+
+
 def test_multiplications_are_counted() -> None:
     # By hand: 16 channels of 3×5×5 at 7×7 places, a neck of 16×8, heads of 8×8 and their outputs.
     places = 16 * 3 * 25 * 7 * 7

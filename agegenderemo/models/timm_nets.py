@@ -4,7 +4,7 @@ Networks with one input size, as plain vision transformers are, see that size on
 """
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Unpack, cast
 
 import timm
@@ -50,12 +50,13 @@ def timm_net(
     *,
     folded: bool = False,
     dropout: float | None = None,
+    config: Mapping[str, Any] | None = None,
     **options: Unpack[HeadOptions],
 ) -> MultiTaskNet:
-    """The network of a name that timm knows; ``folded`` is what `fold` makes of it, the rest is as
-    in `library_net`."""
+    """The network of a name that timm knows; ``folded`` is what `fold` makes of it, ``config`` what
+    timm is told beside, the rest is as in `library_net`."""
     # Never fetched: this repository trains what it ships.
-    net = timm.create_model(name, pretrained=False, num_classes=0)
+    net = timm.create_model(name, pretrained=False, num_classes=0, **(config or {}))
     width = getattr(net, "head_hidden_size", None) or net.num_features
     _quicken(net)
     _calm(net)

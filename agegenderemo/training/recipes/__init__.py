@@ -7,6 +7,7 @@ from agegenderemo.training.recipes.distilled import DENSENET121_DISTILLED, RESNE
 from agegenderemo.training.recipes.ffhq import FFHQ
 from agegenderemo.training.recipes.mobileone import MOBILEONE_EDGE, MOBILEONE_EDGE_S0
 from agegenderemo.training.recipes.phases import FROZEN_EMOTION, FROZEN_EMOTION_UNSEEN, MIXED
+from agegenderemo.training.recipes.references import RESNET18_DEX, SSRNET
 from agegenderemo.training.recipes.resnet18 import RESNET18_UTKFACE
 from agegenderemo.training.recipes.steps import FACE_DESCRIPTOR, SHIPPED_NETWORK, Recipe, Step
 from agegenderemo.training.recipes.study import STUDY_ALEXNET, STUDY_DENSENET121, STUDY_RESNET18
@@ -22,6 +23,8 @@ RECIPES: dict[str, Recipe] = {
         MOBILEONE_EDGE,
         MOBILEONE_EDGE_S0,
         RESNET18_UTKFACE,
+        RESNET18_DEX,
+        SSRNET,
         RESNET18_DISTILLED,
         DENSENET121_DISTILLED,
         STUDY_ALEXNET,

@@ -6,14 +6,14 @@ from agegenderemo.training.config import DistillationWeights, Stage, TrainConfig
 from agegenderemo.training.recipes.agegendernet import RACES, STRONG
 from agegenderemo.training.recipes.steps import FACE_DESCRIPTOR, SHIPPED_NETWORK, Recipe, Step
 
-# 300,000 faces.
+# 350,000 faces, the first 200,000 of them small.
 _CONFIG = TrainConfig(
     model="resnet18",
     model_options={"neck": "linear", "regression": "number"},
     epoch_fractions={"utkface": 1.0, "ferplus": 0.5, "fairface": 0.5},
     balance={"age": 0.4, "emotion": 0.15},
     race_weights=RACES,
-    stages=(Stage(96, 6),),
+    stages=(Stage(64, 4), Stage(96, 3)),
     optimiser="muon",
     learning_rate=2e-3,
     regression_unit=10.0,
