@@ -32,6 +32,13 @@ def default_checkpoint() -> Path:
     return resource_folder("checkpoints") / f"{DEFAULT_MODEL}.safetensors"
 
 
+def shipped_checkpoints() -> list[Path]:
+    """The safetensors files of all networks that come with the package, the default first."""
+    default = default_checkpoint()
+    others = default.parent.glob("*.safetensors")
+    return [default, *sorted(one for one in others if one != default)]
+
+
 def find_checkpoint(path: str | Path | None) -> Path:
     """The safetensors file that a path, the name of a network that comes with the package, or an
     address ``hf://USER/REPO`` of the Hugging Face Hub stands for; None is the one that is used
@@ -49,7 +56,7 @@ def find_checkpoint(path: str | Path | None) -> Path:
         return file
     named = resource_folder("checkpoints") / f"{file.name}.safetensors"
     if not is_file(named):
-        known = ", ".join(sorted(one.stem for one in named.parent.glob("*.safetensors")))
+        known = ", ".join(one.stem for one in shipped_checkpoints())
         raise CheckpointError(
             f"No network named {file.name!r} comes with this package, only {known}; "
             "a file of your own ends in .safetensors."

@@ -62,8 +62,8 @@ def stored(folder: Path) -> Iterator[Store]:
 
 
 @contextmanager
-def serving(analyzer: Analyzer, store: Store) -> Iterator[str]:
-    """The page around an analyzer, behind its guard: its address."""
+def serving(analyzer: Analyzer | Sequence[Analyzer], store: Store) -> Iterator[str]:
+    """The page around an analyzer, or several, behind its guard: its address."""
     demo = build_demo(analyzer, store)
     with running(guarded(demo, store, page_options(store.limits), host="127.0.0.1")) as url:
         yield url

@@ -70,14 +70,14 @@ def test_where_the_browser_cannot_it_is_not_offered(
 
 def test_networks_that_do_not_come_are_said(browser: "Browser", open_offering: OpenPage) -> None:
     page = open_offering(browser)
-    page.route("**/device/files/*.onnx.gz", lambda route: route.fulfill(status=503))
+    page.route("**/device/*/files/*.onnx.gz", lambda route: route.fulfill(status=503))
     page.check("#live-local")
     page.click("#live-toggle")
     expect(page.locator("#live-message")).to_contain_text(
         "the site answers 503 for a file of theirs", timeout=SOON
     )
     expect(page.locator("#live")).to_have_attribute("data-state", "error")
-    page.unroute("**/device/files/*.onnx.gz")
+    page.unroute("**/device/*/files/*.onnx.gz")
     page.click("#live-toggle")
     wait_frames(page, 1)
 
@@ -115,6 +115,6 @@ def test_without_the_runtime_nothing_is_offered(
         page = next(opened)(browser)
         expect(page.locator("#live-toggle")).to_be_visible()
         expect(page.locator("#live-local")).to_have_count(0)
-        assert page.request.get(f"{plain.url}device/site.json").status == 404
+        assert page.request.get(f"{plain.url}device/agegendernet/site.json").status == 404
         for _ in opened:
             pass

@@ -153,14 +153,14 @@ def test_results_that_are_deleted_are_told_so(
     choose(page, ASTRONAUT)
     page.click("#batch-start")
     expect(page.locator("#many-message")).to_have_text("1 picture read, 1 face.", timeout=SOON)
-    path = page.evaluate("sessionStorage.getItem('agegenderemo-run')")
+    path = page.evaluate("sessionStorage.getItem('agegenderemo-run:/')")
     assert Path(path) in app.files()
     Path(path).unlink()  # as the sweep does
     page.reload()
     expect(page.locator("#many-message")).to_have_text(
         "The results are deleted; choose the pictures again."
     )
-    assert page.evaluate("sessionStorage.getItem('agegenderemo-run')") is None
+    assert page.evaluate("sessionStorage.getItem('agegenderemo-run:/')") is None
     expect(page.locator("#many-results")).to_be_hidden()
 
 

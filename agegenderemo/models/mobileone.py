@@ -3,7 +3,7 @@ afterwards."""
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Unpack
+from typing import Unpack, cast
 
 from timm.models.byobnet import ByoBlockCfg, model_cfgs
 
@@ -53,10 +53,9 @@ def mobileone_s0(
 
 def _blocks(name: str, branches: int) -> list[list[ByoBlockCfg]]:
     """timm's own blocks of a MobileOne, with another number of branches."""
+    stages = cast(list[list[ByoBlockCfg]], model_cfgs[name].blocks)
+    more = {"num_conv_branches": branches}
     return [
-        [
-            replace(block, block_kwargs={**block.block_kwargs, "num_conv_branches": branches})
-            for block in stage
-        ]
-        for stage in model_cfgs[name].blocks
+        [replace(one, block_kwargs={**(one.block_kwargs or {}), **more}) for one in stage]
+        for stage in stages
     ]

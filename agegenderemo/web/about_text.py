@@ -30,6 +30,7 @@ _TEACHERS = {
 """The public networks that teach, by the file that a card names; others are this repository's."""
 _FAMILIES = {
     "agegendernet": ("an AgeGenderNet", ", a small residual network with attention"),
+    "mobileone_s0": ("a MobileOne-S0", ", made for phones"),
     "mobilenet_v1_face": ("a MobileNet", ", a public face network"),
 }
 """What a family of networks is called, and what it is."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from agegenderemo.inference.analyzer import Analyzer
     from agegenderemo.model_info import Precision
     from agegenderemo.web.guard import Limits, Store
+    from agegenderemo.web.networks import Place
 
 CHECKPOINT_VARIABLE = "AGEGENDEREMO_CHECKPOINT"
 MCP_VARIABLE = "AGEGENDEREMO_MCP"
@@ -36,55 +37,79 @@ _HEADER = """
     <h1>AgeGenderEmo</h1>
     <p>@names@ of every face, guessed by one small network.</p>
   </div>
+  @networks@
 </header>
 <p id="said" role="status"></p>
 """
 
 
 def build_demo(
-    analyzer: "Analyzer", store: "Store", *, mcp: bool = False, device: str | None = None
+    analyzer: "Analyzer | Sequence[Analyzer]",
+    store: "Store",
+    *,
+    mcp: bool = False,
+    on_device: bool = False,
 ) -> "gr.Blocks":
-    """The page around an analyzer, which all sessions share. Uploads and results lie in the store,
-    whose folder must be ``GRADIO_TEMP_DIR`` by now, and which removes them. ``mcp`` says that the
-    server answers assistants, so that the Code tab tells how; ``device`` is where it has what
-    browsers load to read frames themselves.
+    """The page around an analyzer, which all sessions share; a page for each where there are
+    several, with links from one to the other. Uploads and results lie in the store, whose folder
+    must be ``GRADIO_TEMP_DIR`` by now, and which removes them. ``mcp`` says that the server answers
+    assistants, with the first network, so that the Code tab tells how; ``on_device``, that it has
+    what browsers load to read frames themselves, see `agegenderemo.web.on_device`.
 
     Raises MissingExtraError where gradio or plotly is not installed.
     """
     with _extra():
         import gradio as gr
 
+    from agegenderemo.web.networks import choice_html, places_of
+    from agegenderemo.web.options import QUEUE_SIZE
+
+    demo: gr.Blocks = gr.Blocks(title="AgeGenderEmo", analytics_enabled=False)
+    analyzers = [analyzer] if not isinstance(analyzer, Sequence) else list(analyzer)
+    places = places_of(analyzers)
+    for one, place in zip(analyzers, places, strict=True):
+        if place.path:
+            demo.route(place.name, place.path, show_in_navbar=False)
+        with demo:
+            links = choice_html(places, analyzers, place)
+            _pages(one, place, store, links, mcp=mcp and not place.path, on_device=on_device)
+    demo.queue(max_size=QUEUE_SIZE, api_open=False)
+    return demo
+
+
+def _pages(
+    analyzer: "Analyzer", place: "Place", store: "Store", links: str, *, mcp: bool, on_device: bool
+) -> None:
+    """Lay out all tabs of one network; ``links`` lead to the others."""
+    import gradio as gr
+
     from agegenderemo.web.about import about_page
     from agegenderemo.web.from_code import code_page
     from agegenderemo.web.live import live_page
     from agegenderemo.web.many import many_page
-    from agegenderemo.web.options import QUEUE_SIZE
+    from agegenderemo.web.on_device import address_of
     from agegenderemo.web.photo import photo_page
     from agegenderemo.web.privacy import privacy_html
     from agegenderemo.web.video import video_page
     from agegenderemo.web.words import names_of
 
-    demo: gr.Blocks = gr.Blocks(title="AgeGenderEmo", analytics_enabled=False)
-    with demo:
-        header = _HEADER.replace("@names@", escape(names_of(analyzer.tasks)))
-        gr.HTML(header, apply_default_css=False)
-        with gr.Tabs(elem_id="pages"):
-            with gr.Tab("Live", id="live"):
-                live_page(analyzer, device)
-            with gr.Tab("Photo", id="photo"):
-                photo_page(analyzer, store)
-            with gr.Tab("Many", id="many"):
-                many_page(analyzer, store)
-            if find_spec("av"):
-                with gr.Tab("Video", id="video"):
-                    video_page(analyzer, store)
-            with gr.Tab("Code", id="code"):
-                code_page(analyzer, mcp=mcp)
-            with gr.Tab("About", id="about"):
-                about_page(analyzer, store.limits)
-        gr.HTML(privacy_html(store.limits), apply_default_css=False, elem_id="privacy")
-    demo.queue(max_size=QUEUE_SIZE, api_open=False)
-    return demo
+    header = _HEADER.replace("@names@", escape(names_of(analyzer.tasks)))
+    gr.HTML(header.replace("@networks@", links), apply_default_css=False)
+    with gr.Tabs(elem_id="pages"):
+        with gr.Tab("Live", id="live"):
+            live_page(analyzer, address_of(place) if on_device else None)
+        with gr.Tab("Photo", id="photo"):
+            photo_page(analyzer, store, place.endpoint)
+        with gr.Tab("Many", id="many"):
+            many_page(analyzer, store)
+        if find_spec("av"):
+            with gr.Tab("Video", id="video"):
+                video_page(analyzer, store)
+        with gr.Tab("Code", id="code"):
+            code_page(analyzer, place, mcp=mcp)
+        with gr.Tab("About", id="about"):
+            about_page(analyzer, store.limits)
+    gr.HTML(privacy_html(store.limits), apply_default_css=False, elem_id="privacy")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,9 +119,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         dest="checkpoint",
         metavar="NAME|FILE|hf://USER/REPO",
-        default=os.environ.get(CHECKPOINT_VARIABLE),
-        help="the network to show, one of this package, a file or one of the Hugging Face Hub; "
-        f"default: ${CHECKPOINT_VARIABLE}, or the shipped one",
+        action="append",
+        help="a network to show, one of this package, a file or one of the Hugging Face Hub; may "
+        f"be repeated, for a choice; default: ${CHECKPOINT_VARIABLE}, or those of this package",
     )
     parser.add_argument(
         "--precision",
@@ -150,7 +175,7 @@ def _network(text: str) -> str:
 
 
 def serve(
-    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
     host: str | None = None,
     port: int | None = None,
     *,
@@ -163,6 +188,9 @@ def serve(
 ) -> NoReturn:
     """Serve the page until it is stopped, leave no file behind, and end the process.
 
+    ``checkpoint`` is what `Analyzer.from_checkpoint` takes, or several such, between which the page
+    offers a choice; without one, those that come with the package, as far as they have this
+    precision.
     ``allowed_hosts`` are names that the server answers to besides its own, ``trusted_proxies``
     addresses or networks whose ``X-Forwarded-For`` is believed; ``mcp`` offers the reading of
     pictures to assistants, at ``/mcp``; ``on_device`` is what `on_device.find_for_app` takes.
@@ -179,24 +207,26 @@ def serve(
     with _extra():
         from agegenderemo.web.options import listening_address, page_options
 
-    from agegenderemo.inference.analyzer import Analyzer
     from agegenderemo.web.guard import Store, assembly
     from agegenderemo.web.guard.memory import give_back_large_blocks
     from agegenderemo.web.mcp_tool import mcp_app
-    from agegenderemo.web.on_device import SITE, DeviceFiles, find_for_app
+    from agegenderemo.web.networks import open_networks, places_of
+    from agegenderemo.web.on_device import DeviceFiles, find_for_app
     from agegenderemo.web.zero_gpu import report_start
 
     give_back_large_blocks()
     host, port = listening_address(host, port)
     with closing(Store(limits)) as store:
         os.environ["GRADIO_TEMP_DIR"] = str(store.folder)
-        analyzer = Analyzer.from_checkpoint(
-            os.fspath(checkpoint) if checkpoint else None, precision=precision
-        )
+        analyzers = open_networks(checkpoint, precision)
         runtime = find_for_app(on_device)
-        assert analyzer.origin is not None
-        device = DeviceFiles(analyzer.origin.path, runtime) if runtime else None
-        demo = build_demo(analyzer, store, mcp=mcp, device=SITE if device else None)
+        files = {
+            place.slug: one.origin.path
+            for place, one in zip(places_of(analyzers), analyzers, strict=True)
+            if one.origin is not None
+        }
+        device = DeviceFiles(files, runtime) if runtime else None
+        demo = build_demo(analyzers, store, mcp=mcp, on_device=device is not None)
         app = assembly.guarded(
             demo,
             store,
@@ -204,7 +234,7 @@ def serve(
             host=host,
             allowed_hosts=allowed_hosts,
             trusted_proxies=trusted_proxies,
-            tool=mcp_app(analyzer, store) if mcp else None,
+            tool=mcp_app(analyzers[0], store) if mcp else None,
             device=device,
         )
         gc.freeze()  # nor is any of this ever garbage, and a search of it would hold up a frame
@@ -231,7 +261,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def serve_options(args: argparse.Namespace) -> dict[str, Any]:
     """What `serve` takes, from the options of `add_arguments`."""
     return {
-        "checkpoint": args.checkpoint,
+        "checkpoint": args.checkpoint or _named_by_environment(),
         "host": args.host,
         "port": args.port,
         "precision": args.precision,
@@ -240,6 +270,11 @@ def serve_options(args: argparse.Namespace) -> dict[str, Any]:
         "mcp": args.mcp,
         "on_device": args.on_device,
     }
+
+
+def _named_by_environment() -> list[str]:
+    named = os.environ.get(CHECKPOINT_VARIABLE)
+    return [named] if named else []
 
 
 @contextmanager

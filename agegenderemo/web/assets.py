@@ -12,7 +12,7 @@ from agegenderemo.web import words
 
 FOLDER = Path(__file__).parent
 
-_STYLES = ("base", "live", "photo", "many", "video", "about", "code")
+_STYLES = ("base", "networks", "live", "photo", "many", "video", "about", "code")
 _IMPORT = re.compile(r"^import [^;]*;\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=const|function|async function|class|let)", re.MULTILINE)
 

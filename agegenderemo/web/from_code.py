@@ -7,10 +7,12 @@ from typing import Any
 import gradio as gr
 
 from agegenderemo.inference.analyzer import Analyzer
+from agegenderemo.resources import shipped_checkpoints
 from agegenderemo.results import json_schema
 from agegenderemo.tasks import TaskSpec
 from agegenderemo.web import assets
 from agegenderemo.web.cards import table_html
+from agegenderemo.web.networks import ENDPOINT, Place
 
 ADDRESS = "http://127.0.0.1:7860/"
 """Of the server, in the lines below; the page's script puts in the one that the visitor sees."""
@@ -18,20 +20,20 @@ ADDRESS = "http://127.0.0.1:7860/"
 PYTHON = """\
 from agegenderemo import Analyzer
 
-analyzer = Analyzer.from_checkpoint()
+analyzer = Analyzer.from_checkpoint(@named@)
 for face in analyzer.analyze("photo.jpg"):
     print(face.to_dict())
 """
 
 SHELL = """\
-agegenderemo analyze photo.jpg --json -
+agegenderemo analyze photo.jpg --json -@model@
 """
 
 CLIENT = f"""\
 from gradio_client import Client, handle_file
 
 client = Client("{ADDRESS}")
-record = client.predict(handle_file("photo.jpg"), api_name="/analyze")
+record = client.predict(handle_file("photo.jpg"), api_name="/@endpoint@")
 for face in record["faces"]:
     print(face)
 """
@@ -40,8 +42,9 @@ CURL = f"""\
 server={ADDRESS}gradio_api
 path=$(curl -s -F files=@photo.jpg $server/upload | cut -d'"' -f2)
 data='{{"data": [{{"path": "'$path'", "meta": {{"_type": "gradio.FileData"}}}}]}}'
-event=$(curl -s -H 'Content-Type: application/json' -d "$data" $server/call/analyze | cut -d'"' -f4)
-curl -s $server/call/analyze/$event
+call=$server/call/@endpoint@
+event=$(curl -s -H 'Content-Type: application/json' -d "$data" $call | cut -d'"' -f4)
+curl -s $call/$event
 """
 
 MCP = f"""\
@@ -71,18 +74,42 @@ nothing is written to a disk here, or the path that an upload returned.</p>
 """
 
 
-def code_page(analyzer: Analyzer, *, mcp: bool = False) -> None:
+def code_page(analyzer: Analyzer, place: Place, *, mcp: bool = False) -> None:
     """Lay out the Code tab; ``mcp`` says whether the server answers assistants."""
     gr.HTML(
-        code_html(analyzer.tasks, mcp=mcp),
+        code_html(analyzer.tasks, _names(analyzer, place), mcp=mcp),
         js_on_load=assets.script("code"),
         apply_default_css=False,
         elem_id="code-page",
     )
 
 
-def code_html(tasks: Sequence[TaskSpec], *, mcp: bool = False) -> str:
-    """The text of the page."""
+def _names(analyzer: Analyzer, place: Place) -> dict[str, str]:
+    """What stands in the lines above where a network must be named."""
+    origin = analyzer.origin
+    # Who copies the lines has the package's own; another may be on this server alone.
+    named = origin and next((p.stem for p in shipped_checkpoints()[1:] if p == origin.path), "")
+    return {
+        "named": f'"{named}"' if named else "",
+        "model": f" --model {named}" if named else "",
+        "endpoint": place.endpoint,
+    }
+
+
+_USUAL = {"named": "", "model": "", "endpoint": ENDPOINT}
+
+
+def code_html(
+    tasks: Sequence[TaskSpec], names: Mapping[str, str] = _USUAL, *, mcp: bool = False
+) -> str:
+    """The text of the page; ``names`` are what stands in its lines where a network is named."""
+    text = _text(tasks, mcp)
+    for part, name in names.items():
+        text = text.replace(f"@{part}@", escape(name))
+    return text
+
+
+def _text(tasks: Sequence[TaskSpec], mcp: bool) -> str:
     assistants = _ASSISTANTS.format(lines=_lines("mcp", MCP)) if mcp else ""
     return f"""
 <article class="about">

@@ -29,6 +29,7 @@ from agegenderemo.web.downloads import (
 )
 from agegenderemo.web.guard import Store, StoreError
 from agegenderemo.web.guard.picture_pool import PicturePool
+from agegenderemo.web.networks import ENDPOINT
 from agegenderemo.web.picture_input import PictureFile
 from agegenderemo.web.reading import Photo, read_photo
 
@@ -43,8 +44,8 @@ _AT_ONCE = 2
 _HINT = "Choose a picture, paste one, or take a snapshot. Its faces appear here."
 
 
-def photo_page(analyzer: Analyzer, store: Store) -> None:
-    """Lay out the Photo tab and its events."""
+def photo_page(analyzer: Analyzer, store: Store, endpoint: str = ENDPOINT) -> None:
+    """Lay out the Photo tab and its events; ``endpoint`` is what programs call."""
     faces = gr.State([], time_to_live=store.limits.keep_seconds)
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=5, min_width=300):
@@ -129,7 +130,7 @@ def photo_page(analyzer: Analyzer, store: Store) -> None:
         _endpoint(analyzer, store),
         api_picture,
         api_result,
-        api_name="analyze",
+        api_name=endpoint,
         api_description=(
             f"{words.names_of(analyzer.tasks)} of every face of a picture, the largest face first."
         ),

@@ -15,7 +15,7 @@ from agegenderemo.web.on_device import DeviceFiles
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    device = DeviceFiles(default_checkpoint(), FAKE)
+    device = DeviceFiles({"net": default_checkpoint()}, FAKE)
     with guarded(tmp_path_factory.mktemp("device"), device=device) as served:
         yield served.url
 
@@ -31,11 +31,11 @@ def raw(url: str, target: str) -> int:
 
 
 def test_they_are_there_with_the_headers_of_the_guard(url: str) -> None:
-    answer = httpx.get(f"{url}device/site.json")
+    answer = httpx.get(f"{url}device/net/site.json")
     site = answer.json()
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert "frame-ancestors" in answer.headers["content-security-policy"]
-    module = httpx.get(f"{url}device/{site['app']}/worker.js")
+    module = httpx.get(f"{url}device/net/{site['app']}/worker.js")
     assert module.headers["content-type"].startswith("text/javascript")
 
 
@@ -44,19 +44,21 @@ def test_they_are_there_with_the_headers_of_the_guard(url: str) -> None:
     [
         "/device",
         "/device/",
-        "/device/../device/site.json",
-        "/device/app/../site.json",
+        "/device/../device/net/site.json",
+        "/device/net/app/../site.json",
         "/device/%2e%2e/config",
-        "/device//site.json",
-        "/device/site.json/",
-        "/device/site.json%00",
-        "/device/index.html",
-        "/device/sw.js",
+        "/device/net//site.json",
+        "/device/site.json",
+        "/device/other/site.json",
+        "/device/net/site.json/",
+        "/device/net/site.json%00",
+        "/device/net/index.html",
+        "/device/net/sw.js",
         "/device//etc/passwd",
         "/device/..%2f..%2fetc%2fpasswd",
-        "/device/files",
-        "/device/files/ort.wasm",
-        "/device/README.md",
+        "/device/net/files",
+        "/device/net/files/ort.wasm",
+        "/device/net/README.md",
         f"/device/{'a/' * 300}b",
         f"/device/{'a' * 5000}",
     ],
@@ -67,28 +69,28 @@ def test_nothing_beside_them(url: str, target: str) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 def test_they_are_only_read(url: str, method: str) -> None:
-    assert httpx.request(method, f"{url}device/site.json", content=b"x" * 10).status_code == 404
+    assert httpx.request(method, f"{url}device/net/site.json", content=b"x" * 10).status_code == 404
 
 
 def test_where_they_are_not_offered_they_are_not_there(tmp_path: Path) -> None:
     with guarded(tmp_path) as served:
-        assert httpx.get(f"{served.url}device/site.json").status_code == 404
+        assert httpx.get(f"{served.url}device/net/site.json").status_code == 404
 
 
 def test_who_reads_slowly_holds_a_piece_and_not_a_file(url: str) -> None:
     """Thirty readers of the largest file who stop: the server goes on, and others are answered."""
-    site = httpx.get(f"{url}device/site.json").json()
+    site = httpx.get(f"{url}device/net/site.json").json()
     path = site["files"]["graph"]["gzip"]
     host, port = url.removeprefix("http://").rstrip("/").split(":")
     lines = []
     try:
         for _ in range(30):
             line = socket.create_connection((host, int(port)), timeout=20)
-            line.sendall(f"GET /device/{path} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
+            line.sendall(f"GET /device/net/{path} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
             lines.append(line)
-        refused_or_there = httpx.get(f"{url}device/site.json", timeout=20).status_code
+        refused_or_there = httpx.get(f"{url}device/net/site.json", timeout=20).status_code
         assert refused_or_there in (200, 429)
     finally:
         for line in lines:
             line.close()
-    assert httpx.get(f"{url}device/site.json", timeout=20).status_code == 200
+    assert httpx.get(f"{url}device/net/site.json", timeout=20).status_code == 200

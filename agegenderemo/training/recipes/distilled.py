@@ -6,7 +6,8 @@ from agegenderemo.training.config import DistillationWeights, Stage, TrainConfig
 from agegenderemo.training.recipes.agegendernet import RACES, STRONG
 from agegenderemo.training.recipes.steps import FACE_DESCRIPTOR, SHIPPED_NETWORK, Recipe, Step
 
-# 350,000 faces, the first 200,000 of them small.
+# 350,000 faces, the first 200,000 of them small. The shipped network says what it sees of each face
+# once, as it is: a third of the time less.
 _CONFIG = TrainConfig(
     model="resnet18",
     model_options={"neck": "linear", "regression": "number"},
@@ -22,7 +23,6 @@ _CONFIG = TrainConfig(
     distillation=DistillationWeights(
         {"age": 0.15, "gender": 2.5, "emotion": 2.0}, features=4.0, distil_labelled_faces=True
     ),
-    online_distillation=True,
     augmentation=STRONG,
 )
 _TEACHERS = (FACE_DESCRIPTOR, SHIPPED_NETWORK)

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
@@ -41,7 +42,6 @@ def mount(
 ) -> None:
     """Put the page, with its guard around it, under ``path`` of somebody's own FastAPI app, which
     has to keep a `Sweeper` of the store running."""
-    import gradio as gr
     from starlette.middleware import Middleware
 
     close_shortcuts(demo)
@@ -50,8 +50,17 @@ def mount(
         Middleware(Guard, demo=demo, store=store, rules=rules),
         *inner.get("middleware", ()),
     ]
-    gr.mount_gradio_app(web, demo, path, **{**page, "app_kwargs": inner})
+    _put(web, demo, path, {**page, "app_kwargs": inner})
     demo.is_running = demo.has_launched = True
+
+
+def _put(web: Any, demo: Any, path: str, page: Mapping[str, Any]) -> None:
+    import gradio as gr
+
+    with warnings.catch_warnings():
+        # Of several pages gradio says that it does not render them on the server: nobody asked.
+        warnings.filterwarnings("ignore", message="SSR mode is not supported")
+        gr.mount_gradio_app(web, demo, path, **page)
 
 
 def guarded(
@@ -74,11 +83,10 @@ def guarded(
     ValueError for a proxy that is no address.
     """
     import fastapi
-    import gradio as gr
 
     close_shortcuts(demo)
     web = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    gr.mount_gradio_app(web, demo, "/", **page)
+    _put(web, demo, "/", page)
     # launch() would say so; gradio then looks at paths itself too, and keeps its streams alive.
     demo.is_running = demo.has_launched = True
     rules = HostRules.of_server(host, allowed_hosts, os.environ)

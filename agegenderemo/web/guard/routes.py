@@ -22,7 +22,8 @@ _SEGMENT = r"[A-Za-z0-9_@~+-][A-Za-z0-9_.@~+-]{0,200}"
 _PARTS = {
     "{session_hash}": TOKEN,
     "{event_id}": r"[0-9a-f]{32}",
-    "{api_name}": r"[a-z_]{1,40}",
+    "{api_name}": r"[a-z0-9_]{1,40}",
+    "{network}": r"[a-z0-9_]{1,40}",
     "{path:path}": rf"(?:{_SEGMENT}/){{0,8}}{_SEGMENT}",
     "{path_or_url:path}": r".{1,4096}",
 }
@@ -49,6 +50,7 @@ _GET, _LOOK, _POST = ("GET",), ("GET", "HEAD"), ("POST",)
 
 OPEN = (
     Route(_LOOK, "/"),
+    Route(_LOOK, "/with-{network}"),
     Route(_GET, "/config"),
     Route(_GET, "/theme.css", "asset", ("v",)),
     Route(_GET, "/assets/{path:path}", "asset"),

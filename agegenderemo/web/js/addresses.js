@@ -13,6 +13,11 @@ document.addEventListener("click", (event) => {
   const id = event.target.closest?.('#pages [role="tab"]')?.dataset.tabId;
   if (id && id !== named() && event.isTrusted) history.pushState(null, "", "#" + id);
 });
+// Another network opens on the same tab.
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.(".networks a");
+  if (link) link.hash = location.hash;
+});
 window.addEventListener("hashchange", show);
 window.addEventListener("popstate", show);
 

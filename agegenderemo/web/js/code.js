@@ -4,7 +4,7 @@ const PRINTED = "http://127.0.0.1:7860/";
 
 for (const lines of element.querySelectorAll(".code-lines")) {
   const code = lines.querySelector("code");
-  code.textContent = code.textContent.replaceAll(PRINTED, location.origin + location.pathname);
+  code.textContent = code.textContent.replaceAll(PRINTED, new URL("./", location.href).href);
   const copy = lines.querySelector("button");
   copy.hidden = !navigator.clipboard; // browsers have it for https and this machine alone
   copy.addEventListener("click", async () => {

@@ -2,7 +2,7 @@
 import { say } from "./said.js";
 import { sorted, tallies } from "./tally.js";
 
-const KEY = "agegenderemo-run"; // in this tab's sessionStorage: the path of the run's file
+const KEY = "agegenderemo-run:" + location.pathname; // in this tab's sessionStorage: the path of the run's file
 const LOOK = 500; // milliseconds
 const MOST_ROWS = 2000; // that the page shows; the downloads have all
 
