@@ -40,7 +40,7 @@ _S0 = replace(
     _S2,
     model="mobileone_s0",
     model_options={"branches": 1},
-    stages=(Stage(64, 14), Stage(96, 4)),
+    stages=(Stage(64, 12), Stage(96, 3)),
     online_distillation=False,
 )
 MOBILEONE_EDGE_S0 = Recipe(
