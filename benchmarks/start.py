@@ -39,12 +39,12 @@ def main() -> None:
     photo = str(args.photo.resolve())
     command = [sys.executable, "-m", "agegenderemo"]
     ways: dict[str, Callable[[Path], tuple[float, float]]] = {
-        "`agegenderemo analyze PHOTO --json -`": lambda folder: _measure(
+        "`agegenderemo analyze PHOTO --json -`": lambda folder: measure(
             [*command, "analyze", photo, "--json", "-"], folder
         )
     }
     if find_spec("torch"):
-        ways["the same by the torch engine"] = lambda folder: _measure(
+        ways["the same by the torch engine"] = lambda folder: measure(
             [sys.executable, "-c", _ENGINE, photo, "torch"], folder
         )
     if args.page:
@@ -53,10 +53,10 @@ def main() -> None:
         )
     print(f"| from a cold process, medians of {args.runs} | seconds | peak memory |")
     print("| --- | --- | --- |")
-    for name, measure in ways.items():
+    for name, way in ways.items():
         with TemporaryDirectory() as folder:
-            measure(Path(folder))  # warms the disk
-            runs = [measure(Path(folder)) for _ in range(args.runs)]
+            way(Path(folder))  # warms the disk
+            runs = [way(Path(folder)) for _ in range(args.runs)]
         seconds, megabytes = (statistics.median(column) for column in zip(*runs, strict=True))
         print(f"| {name} | {seconds:.2f} | {megabytes:.0f} MB |", flush=True)
 
@@ -71,7 +71,7 @@ def _environment(folder: Path) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT)}
 
 
-def _measure(command: list[str], folder: Path) -> tuple[float, float]:
+def measure(command: list[str], folder: Path) -> tuple[float, float]:
     """Seconds and megabytes of one run; raises CalledProcessError where it fails."""
     environment = _environment(folder)
     began = time.perf_counter()

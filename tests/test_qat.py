@@ -77,3 +77,10 @@ def test_the_command_writes_weights_that_int8_is_made_from(
     assert main(["export", "--int8", "--checkpoint", str(out), *words[2:]]) == 0
     assert out.with_suffix(".int8.onnx").is_file()
     assert main(["quantize", *words, "--out", str(out), "--epochs", "0"]) == 2
+    some = ["quantize", *words, "--out", str(out), "--batch", "8", "--faces"]
+    assert main([*some, "16"]) == 0
+    assert load_checkpoint(out).info.provenance["quantization_aware"]["faces"] == 16
+    assert main([*some, "0"]) == 2
+    capsys.readouterr()
+    assert main([*some, "7"]) == 2
+    assert "7 training faces" in capsys.readouterr().err

@@ -29,6 +29,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--epochs", type=int, default=2, metavar="N", help="passes over the faces; default: 2"
     )
     parser.add_argument(
+        "--faces", type=int, metavar="N", help="so many, drawn from all; default: all"
+    )
+    parser.add_argument(
         "--batch", type=int, default=64, metavar="N", help="faces a step; default: 64"
     )
     parser.add_argument(
@@ -42,6 +45,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(args: Arguments) -> int:
     from dataclasses import replace
 
+    import numpy as np
     import torch
     from tqdm import tqdm
 
@@ -50,16 +54,24 @@ def _run(args: Arguments) -> int:
     from agegenderemo.export.qat import quantization_aware
     from agegenderemo.models.checkpoint import load_checkpoint
 
-    if args.epochs < 1 or args.batch < 2 or args.learning_rate <= 0:
-        raise ValueError("--epochs must be 1 or more, --batch 2 or more, --learning-rate above 0.")
+    few = args.faces is not None and args.faces < 1
+    if few or args.epochs < 1 or args.batch < 2 or args.learning_rate <= 0:
+        raise ValueError(
+            "--epochs and --faces must be 1 or more, --batch 2 or more, --learning-rate above 0."
+        )
     path = checkpoint_path(args)
     checkpoint = load_checkpoint(path)
     info = checkpoint.info
     sets = prepared_sets(args.prepared, info.input.template, "this checkpoint")
     rows = [(one, row) for one in sets for row in one.rows("train").tolist()]
+    if args.faces is not None:
+        drawn = np.random.default_rng(args.seed).permutation(len(rows))[: args.faces]
+        rows = [rows[i] for i in sorted(drawn.tolist())]
     steps = args.epochs * (len(rows) // args.batch)
     if not steps:
-        raise DatasetError(f"{args.prepared} holds fewer than {args.batch} training faces.")
+        raise DatasetError(
+            f"{len(rows)} training faces of {args.prepared} are fewer than a step of {args.batch}."
+        )
     torch.manual_seed(args.seed)
     faces = _batches(rows, args.epochs, args.batch, args.seed, info.input)
     losses = []
