@@ -5,7 +5,11 @@ from agegenderemo.errors import AgeGenderEmoError
 from agegenderemo.training.recipes.agegendernet import AGEGENDERNET_V1, QUICK
 from agegenderemo.training.recipes.distilled import DENSENET121_DISTILLED, RESNET18_DISTILLED
 from agegenderemo.training.recipes.ffhq import FFHQ
-from agegenderemo.training.recipes.mobileone import MOBILEONE_EDGE, MOBILEONE_EDGE_S0
+from agegenderemo.training.recipes.mobileone import (
+    DISTILLATION_STUDY,
+    MOBILEONE_EDGE,
+    MOBILEONE_EDGE_S0,
+)
 from agegenderemo.training.recipes.phases import FROZEN_EMOTION, FROZEN_EMOTION_UNSEEN, MIXED
 from agegenderemo.training.recipes.references import RESNET18_DEX, SSRNET
 from agegenderemo.training.recipes.resnet18 import RESNET18_UTKFACE
@@ -22,6 +26,7 @@ RECIPES: dict[str, Recipe] = {
         FFHQ,
         MOBILEONE_EDGE,
         MOBILEONE_EDGE_S0,
+        DISTILLATION_STUDY,
         RESNET18_UTKFACE,
         RESNET18_DEX,
         SSRNET,

@@ -48,3 +48,10 @@ MOBILEONE_EDGE_S0 = Recipe(
     "the same with MobileOne-S0, a fifth of the size",
     (Step("mobileone-edge-s0", _S0, teachers=_TEACHERS),),
 )
+
+_SHORT = replace(_S0, stages=(Stage(64, 4),))
+DISTILLATION_STUDY = Recipe(
+    "distillation-study",
+    "what distillation gives MobileOne-S0: the same 200,000 faces with its teachers and without",
+    (Step("taught", _SHORT, teachers=_TEACHERS), Step("untaught", _SHORT)),
+)
