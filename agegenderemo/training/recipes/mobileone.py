@@ -49,9 +49,9 @@ MOBILEONE_EDGE_S0 = Recipe(
     (Step("mobileone-edge-s0", _S0, teachers=_TEACHERS),),
 )
 
-_SHORT = replace(_S0, stages=(Stage(64, 4),))
+_SHORT = replace(_S0, stages=(Stage(64, 3),))
 DISTILLATION_STUDY = Recipe(
     "distillation-study",
-    "what distillation gives MobileOne-S0: the same 200,000 faces with its teachers and without",
+    "what distillation gives MobileOne-S0: the same 150,000 faces with its teachers and without",
     (Step("taught", _SHORT, teachers=_TEACHERS), Step("untaught", _SHORT)),
 )
