@@ -53,7 +53,7 @@ def test_training_brings_rounded_answers_back() -> None:
     norms = net.state_dict()["backbone.1.running_mean"].clone()
     torch.manual_seed(1)
     faces = [torch.randn(32, 3, 32, 32) for _ in range(60)]
-    losses = list(quantization_aware(net, faces, 1e-3))
+    losses = list(quantization_aware(net, faces, 1e-3, len(faces)))
     assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
     assert torch.equal(net.state_dict()["backbone.1.running_mean"], norms)
     assert not any(p.requires_grad for p in net.parameters())

@@ -76,7 +76,7 @@ def _run(args: Arguments) -> int:
     faces = _batches(rows, args.epochs, args.batch, args.seed, info.input)
     losses = []
     bar = tqdm(total=steps, unit="step", disable=None)
-    for loss in quantization_aware(checkpoint.model, faces, args.learning_rate):
+    for loss in quantization_aware(checkpoint.model, faces, args.learning_rate, steps):
         losses.append(loss)
         bar.update()
     bar.close()

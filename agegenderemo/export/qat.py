@@ -9,6 +9,7 @@ its own teacher, so that no labels are needed; batch norms stay as they are.
 
 import contextlib
 import copy
+import math
 from collections.abc import Iterable, Iterator
 
 import torch
@@ -43,17 +44,20 @@ def rounded(model: nn.Module) -> Iterator[None]:
 
 
 def quantization_aware(
-    model: MultiTaskNet, batches: Iterable[Tensor], learning_rate: float
+    model: MultiTaskNet, batches: Iterable[Tensor], learning_rate: float, steps: int
 ) -> Iterator[float]:
     """Train a network in place, a step for each batch of N×3×S×S normalised faces.
 
-    Yields how far rounded answers are from those of the network as it was given, before each step.
+    The learning rate falls to zero in ``steps``, along a cosine: weights that still move at the end
+    are rounded now one way, now the other. Yields how far rounded answers are from those of the network as it was given, before each step.
     """
     teacher = copy.deepcopy(model).eval().requires_grad_(False)
     model.eval().requires_grad_(True)
     with rounded(model):
         optimiser = torch.optim.AdamW(model.parameters(), learning_rate, weight_decay=0.0)
-        for faces in batches:
+        for step, faces in enumerate(batches):
+            now = learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
+            optimiser.param_groups[0]["lr"] = now
             with torch.no_grad():
                 wanted = teacher(faces).predictions
             given = model(faces).predictions
