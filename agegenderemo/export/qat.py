@@ -49,7 +49,8 @@ def quantization_aware(
     """Train a network in place, a step for each batch of N×3×S×S normalised faces.
 
     The learning rate falls to zero in ``steps``, along a cosine: weights that still move at the end
-    are rounded now one way, now the other. Yields how far rounded answers are from those of the network as it was given, before each step.
+    are rounded now one way, now the other. Yields how far rounded answers are from those of the
+    network as it was given, before each step.
     """
     teacher = copy.deepcopy(model).eval().requires_grad_(False)
     model.eval().requires_grad_(True)
