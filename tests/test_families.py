@@ -4,6 +4,7 @@ import re
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -86,6 +87,14 @@ def test_pixels_that_a_network_cannot_read_are_one_sentence(
         fresh_network(TrainConfig(model=name, stages=(Stage(160, 1), Stage(size, 1))))
     assert main(["models", name, "--size", str(size)]) == 2
     assert f"error: {name} cannot read faces of {size} pixels" in capsys.readouterr().err
+
+
+def test_a_network_without_a_graph_is_refused_before_it_learns() -> None:
+    """Its first weights would be written after an epoch, and with them a graph."""
+    config = TrainConfig(model="timm:test_vit", stages=(Stage(160, 1),))
+    assert fresh_network(config).training
+    with pytest.raises(AgeGenderEmoError, match=r"^No ONNX graph can be made .* 64 pixels: Exp"):
+        fresh_network(replace(config, stages=(Stage(160, 1), Stage(64, 1))))
 
 
 @pytest.mark.parametrize("regression", ["number", "expected"])
