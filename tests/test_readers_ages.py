@@ -85,8 +85,8 @@ def test_boxes_of_whole_photos_are_kept_and_others_left_out(tmp_path: Path) -> N
 
 
 def test_a_picture_that_says_it_is_enormous_is_not_measured(tmp_path: Path) -> None:
-    rows = {f"1/{name}.png": {} for name in "abc"}
-    pictures(mat(tmp_path, "wiki", dict(rows)), list(rows), 180, 180)
+    rows: dict[str, dict[str, Any]] = {f"1/{name}.png": {} for name in "abc"}
+    pictures(mat(tmp_path, "wiki", rows), list(rows), 180, 180)
     data = bytearray((tmp_path / "1/a.png").read_bytes())
     data[16:24] = (60_000).to_bytes(4, "big") * 2
     data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
