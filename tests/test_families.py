@@ -180,6 +180,15 @@ def test_mobileone_is_the_same_network_however_many_branches_it_learnt_with() ->
         create_model("mobileone_s0", DEFAULT_TASKS, branches=0)
 
 
+def test_what_is_folded_already_stays_as_it_is() -> None:
+    """Some of timm's blocks cannot be folded twice."""
+    net = create_model("timm:fastvit_t8", (AGE,)).eval()
+    once, options = folded(net, "timm:fastvit_t8", {})
+    assert options == {"folded": True}
+    assert once is not net
+    assert folded(once, "timm:fastvit_t8", options) == (once, options)
+
+
 def test_multiplications_are_counted() -> None:
     # By hand: 16 channels of 3×5×5 at 7×7 places, a neck of 16×8, heads of 8×8 and their outputs.
     places = 16 * 3 * 25 * 7 * 7

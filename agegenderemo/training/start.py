@@ -65,7 +65,7 @@ def fresh_network(config: TrainConfig) -> MultiTaskNet:
         ) from error
     for size in sorted({stage.size for stage in config.stages}):
         check_size(net, config.model, size)
-        check_export(folded(net.eval(), config.model, {})[0], size)
+        check_export(folded(net.eval(), config.model, config.model_options)[0], size)
     return net.train()
 
 
