@@ -177,13 +177,18 @@ def test_what_cannot_be_compared_is_one_sentence(
         (["{folder}/a.safetensors"], "Give two networks"),
         (["{folder}/a.safetensors", "{folder}/b.safetensors"], "Give --data and --root"),
         (["{folder}/a.csv", "{folder}/page.csv"], "holds no predictions"),
+        (["{folder}/a.csv", "{folder}/long.csv"], "more cells than there are columns"),
+        (["{folder}/a.csv", "{folder}/wide.csv"], "field larger than field limit"),
         (["--zoo", "{folder}/sets"], "holds no measured network"),
+        (["--zoo", "."], "Give --out with the page"),
     ],
 )
 def test_bad_input_is_one_sentence(
     folder: Path, options: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "page.csv").write_text("a,b\n1,2\n")
+    (folder / "long.csv").write_text("set,file\nfaces,1.png,more\n")
+    (folder / "wide.csv").write_text(f"set,file\nfaces,{'x' * 200_000}\n")
     assert main(["compare", *(option.format(folder=folder) for option in options)]) == 2
     assert sentence in capsys.readouterr().err
 
@@ -290,6 +295,36 @@ def test_the_zoo_is_a_page_with_a_row_a_network(
     (zoo / "c.json").write_text("{}")
     with pytest.raises(CheckpointError, match="is no record of a measured network"):
         zoo_tables(zoo)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"recipe": None}, {"recipe": {"loss_weights": {"age": "much"}}}, {"tasks": [{}]},
+        {"parameters": "many"}, {"machine": None}, {"commit": 5}, {"date": None},
+        {"size_mb": [1]}, {"latency_ms": {"float": "quick"}}, {"model": None},
+        {"figures": {"s": {"data": "s", "split": "test", "n": 1, "tasks": {"age": {
+            "kind": "regression", "mae": None, "unit": "years"}}}}},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("where", ["x.json", "study/x.json"])
+def test_a_damaged_record_is_one_sentence(
+    folder: Path, tmp_path: Path, change: dict[str, Any], where: str
+) -> None:
+    (tmp_path / "study").mkdir()
+    (tmp_path / where).write_text(json.dumps(measured(folder, "a") | change))
+    with pytest.raises(CheckpointError, match=r"x\.json is damaged: .*; measure again\.$"):
+        zoo_tables(tmp_path)
+
+
+def test_json_that_is_no_record_is_one_sentence(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(measured(folder, "a")))
+    (tmp_path / "sources.json").write_text('{"a": 5}')
+    with pytest.raises(CheckpointError, match=r"sources\.json is damaged: it maps names to texts"):
+        zoo_tables(tmp_path)
+    (tmp_path / "sources.json").write_text('{"a":' * 100_000)
+    with pytest.raises(CheckpointError, match=r"sources\.json is damaged"):
+        zoo_tables(tmp_path)
 
 
 def test_the_committed_page_is_that_of_the_committed_records() -> None:

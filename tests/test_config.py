@@ -78,6 +78,7 @@ def test_settings_override_a_configuration() -> None:
         ('stages=[["32",1]]', r"stages\.size must be a whole number"),
         ("stages=[]", "stages must be a list, and not empty"),
         ("stages=3", "stages must be a list"),
+        ("stages=" + "[" * 100_000, "stages must be a list"),
         ('tasks=["hat"]', "Unknown task 'hat'; known are age"),
         ('tasks=["age","age"]', "Two tasks are named 'age'"),
         ("tasks=[3]", "tasks must be a text or a mapping"),

@@ -4,6 +4,7 @@ import re
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,7 +13,7 @@ import torch
 from torch import nn
 
 from agegenderemo.cli import main
-from agegenderemo.errors import AgeGenderEmoError
+from agegenderemo.errors import AgeGenderEmoError, CheckpointError
 from agegenderemo.export.onnx import write_checkpoint
 from agegenderemo.model_info import ModelInfo
 from agegenderemo.models import (
@@ -21,11 +22,12 @@ from agegenderemo.models import (
     model_names,
     registry,
     set_regression_start,
+    ssrnet,
     torchvision_nets,
 )
-from agegenderemo.models.checkpoint import load_checkpoint, parameter_count
+from agegenderemo.models.checkpoint import load_checkpoint, parameter_count, save_checkpoint
 from agegenderemo.models.cost import multiply_adds
-from agegenderemo.models.registry import ModelSpec, folded
+from agegenderemo.models.registry import ModelSpec, check_size, folded
 from agegenderemo.models.ssrnet import StagewiseHead
 from agegenderemo.models.timm_nets import ScaleConv, StridedConv
 from agegenderemo.tasks import AGE, DEFAULT_TASKS
@@ -76,6 +78,21 @@ def test_a_network_of_timm_has_the_same_options() -> None:
     assert len(net.neck) == 12  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", ["timm:test_resnet", "mobileone_s0", "mobileone_s2"])
+@pytest.mark.parametrize("option", ["config", "dropout"])
+def test_a_checkpoint_cannot_say_what_timm_opens(name: str, option: str, tmp_path: Path) -> None:
+    """Its options are a stranger's, and timm would load the file that a config names."""
+    other = tmp_path / "other.pth"
+    torch.save({}, other)
+    options = {"config": {"checkpoint_path": str(other)}, "dropout": 0.5}
+    net = create_model(name, (AGE,))
+    info = ModelInfo(name, (AGE,), InputSpec(64), options={option: options[option]})
+    save_checkpoint(tmp_path / "net.safetensors", net, info)
+    with pytest.raises(CheckpointError, match="is damaged or not a checkpoint") as caught:
+        load_checkpoint(tmp_path / "net.safetensors")
+    assert isinstance(caught.value.__cause__, TypeError)  # not what timm makes of the option
+
+
 @pytest.mark.parametrize(
     ("name", "size"), [("timm:test_vit3", 64), pytest.param("alexnet", 32, marks=pytest.mark.slow)]
 )
@@ -86,6 +103,24 @@ def test_pixels_that_a_network_cannot_read_are_one_sentence(
         fresh_network(TrainConfig(model=name, stages=(Stage(160, 1), Stage(size, 1))))
     assert main(["models", name, "--size", str(size)]) == 2
     assert f"error: {name} cannot read faces of {size} pixels" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["ssrnet", pytest.param("alexnet", marks=pytest.mark.slow)])
+def test_the_smallest_pixels_are_those_that_are_stated(name: str) -> None:
+    own = ssrnet.SSRNetBackbone if name == "ssrnet" else get_spec(name).build
+    (size,) = map(int, re.findall(r"from (\d+)\spixels", str(own.__doc__)))
+    net = create_model(name, (AGE,))
+    check_size(net, name, size)
+    with pytest.raises(AgeGenderEmoError, match=f"cannot read faces of {size - 1} pixels"):
+        check_size(net, name, size - 1)
+
+
+def test_a_network_without_a_graph_is_refused_before_it_learns() -> None:
+    """Its first weights would be written after an epoch, and with them a graph."""
+    config = TrainConfig(model="timm:test_vit", stages=(Stage(160, 1),))
+    assert fresh_network(config).training
+    with pytest.raises(AgeGenderEmoError, match=r"^No ONNX graph can be made .* 64 pixels: Exp"):
+        fresh_network(replace(config, stages=(Stage(160, 1), Stage(64, 1))))
 
 
 @pytest.mark.parametrize("regression", ["number", "expected"])
@@ -143,6 +178,15 @@ def test_mobileone_is_the_same_network_however_many_branches_it_learnt_with() ->
     assert usual.load_state_dict(smaller.state_dict())
     with pytest.raises(ValueError, match="branches must be 1 or more, not 0"):
         create_model("mobileone_s0", DEFAULT_TASKS, branches=0)
+
+
+def test_what_is_folded_already_stays_as_it_is() -> None:
+    """Some of timm's blocks cannot be folded twice."""
+    net = create_model("timm:fastvit_t8", (AGE,)).eval()
+    once, options = folded(net, "timm:fastvit_t8", {})
+    assert options == {"folded": True}
+    assert once is not net
+    assert folded(once, "timm:fastvit_t8", options) == (once, options)
 
 
 def test_multiplications_are_counted() -> None:

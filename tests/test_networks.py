@@ -41,6 +41,20 @@ def test_each_network_has_a_place_of_its_own(analyzer: Analyzer, small: Analyzer
     assert third.slug == "my_network_2_2"
 
 
+def test_networks_of_two_runs_go_by_their_folders(tmp_path: Path) -> None:
+    """Their files are named alike."""
+    both = []
+    for run in ("first", "second"):
+        (tmp_path / run).mkdir()
+        weights = write_network(tmp_path / run / "model.safetensors", NETWORKS["age and glasses"])
+        both.append(Analyzer.from_checkpoint(weights))
+    places = places_of(both)
+    assert [one.name for one in places] == ["first/model", "second/model"]
+    assert places[1].path == "with-second_model"
+    assert "<b>second/model</b>" in choice_html(places, both, places[0])
+    assert len({one.slug for one in places_of(both * 60)}) == 120
+
+
 def test_links_lead_to_the_others(analyzer: Analyzer, small: Analyzer) -> None:
     both = [analyzer, small]
     places = places_of(both)

@@ -84,3 +84,20 @@ def test_the_command_writes_weights_that_int8_is_made_from(
     capsys.readouterr()
     assert main([*some, "7"]) == 2
     assert "7 training faces" in capsys.readouterr().err
+
+
+def test_weights_and_graphs_are_not_written_over_each_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepared_sets(tmp_path / "sets", 60)
+    first = tmp_path / "net.safetensors"
+    write_checkpoint(first, network(), ModelInfo("tiny", DEFAULT_TASKS, InputSpec(32)))
+    before = first.read_bytes()
+    own = ["--checkpoint", str(first), "--prepared", str(tmp_path / "sets"), "--out"]
+    assert main(["quantize", *own, str(tmp_path / "aware.onnx"), "--batch", "8"]) == 2
+    assert "a file that ends in .safetensors, not" in capsys.readouterr().err
+    for precision in ([], ["--int8"]):
+        assert main(["export", *precision, *own, str(first)]) == 2
+        assert "a file that ends in .onnx, not" in capsys.readouterr().err
+    assert first.read_bytes() == before
+    assert not (tmp_path / "aware.onnx").exists()

@@ -1,6 +1,7 @@
 """IMDB, WIKI, ChaLearn, APPA-REAL and FER2013 on small raw files as published, broken ones too."""
 
 import tarfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,16 @@ def test_boxes_of_whole_photos_are_kept_and_others_left_out(tmp_path: Path) -> N
     index = read("wiki", tmp_path / "other")
     assert index.samples[0].box is None
     assert index.notes == ("boxes do not fit the pictures and are left out",)
+
+
+def test_a_picture_that_says_it_is_enormous_is_not_measured(tmp_path: Path) -> None:
+    rows: dict[str, dict[str, Any]] = {f"1/{name}.png": {} for name in "abc"}
+    pictures(mat(tmp_path, "wiki", rows), list(rows), 180, 180)
+    data = bytearray((tmp_path / "1/a.png").read_bytes())
+    data[16:24] = (60_000).to_bytes(4, "big") * 2
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    (tmp_path / "1/a.png").write_bytes(data)
+    assert read("wiki", tmp_path).summary() == "3 samples; pictures are crops"
 
 
 @pytest.mark.parametrize(

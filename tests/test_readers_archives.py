@@ -1,6 +1,7 @@
 """Archives and label files as they are published, copied about and damaged."""
 
 import io
+import random
 import tarfile
 import zipfile
 from pathlib import Path
@@ -37,6 +38,30 @@ def test_a_tar_reads_like_the_folder(tmp_path: Path, end: str) -> None:
     cut.write_bytes(path.read_bytes()[: 700 if end == "tar" else -30])
     with pytest.raises(DatasetError, match=r"damaged or cut off|neither a folder nor a zip"):
         read("utkface", cut)
+
+
+def test_an_archive_that_is_damaged_in_the_middle_or_locked(tmp_path: Path) -> None:
+    packed = tmp_path / "UTKFace.tar.gz"
+    with tarfile.open(packed, "w:gz") as archive:
+        for name in (f"UTKFace/{CHIP}", "UTKFace/1_0_4_20161219140623097.jpg"):
+            info = tarfile.TarInfo(name)
+            info.size = 50_000
+            archive.addfile(info, io.BytesIO(random.Random(0).randbytes(info.size)))
+    data = bytearray(packed.read_bytes())
+    data[60_000:90_000] = b"\xff" * 30_000
+    packed.write_bytes(data)
+    with pytest.raises(DatasetError, match="damaged or cut off"):
+        read("utkface", packed)
+    locked = tmp_path / "locked.zip"
+    with zipfile.ZipFile(locked, "w") as made:
+        made.writestr(CHIP, image_bytes())
+    data = bytearray(locked.read_bytes())
+    for mark, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        data[data.index(mark) + flags] |= 1  # encrypted
+    locked.write_bytes(data)
+    (sample,) = read("utkface", locked).samples
+    with pytest.raises(OSError, match=r"cannot be read: .*password required"):
+        read_bytes(sample.image)
 
 
 def test_a_known_archive_in_the_folder_is_found(tmp_path: Path) -> None:

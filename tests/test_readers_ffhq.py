@@ -11,6 +11,7 @@ from raw_images import reasons, write
 
 from agegenderemo.data.readers import ffhq, read
 from agegenderemo.data.samples import interval
+from agegenderemo.errors import DatasetError
 from agegenderemo.tasks import EMOTION, age_band
 
 
@@ -77,6 +78,19 @@ def test_ffhq_labels_are_read_from_the_published_tar(tmp_path: Path) -> None:
         archive.add(root / "json", "json")
     index = ffhq.read_parts(tmp_path / "labels.tar.xz")
     assert [(s.labels["age"], s.image.name) for s in index.samples] == [(31, "00007.png")]
+
+
+def test_damaged_tars_of_labels_and_links_in_them(tmp_path: Path) -> None:
+    root = ffhq_set(tmp_path / "set", {f"{i:05}": [azure_face(age=i)] for i in range(9)})
+    (root / "json" / "00009.json").symlink_to("/nowhere/labels.json")
+    path = tmp_path / "labels.tar.xz"
+    with tarfile.open(path, "w:xz") as archive:
+        archive.add(root / "json", "json")
+    assert len(ffhq.read_parts(path).samples) == 9
+    cut = tmp_path / "cut.tar.xz"
+    cut.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(DatasetError, match="damaged or cut off"):
+        ffhq.read_parts(cut)
 
 
 def test_missing_images_are_named(tmp_path: Path) -> None:

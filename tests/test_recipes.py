@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,9 @@ from agegenderemo.training.chain import run, step_folder
 from agegenderemo.training.config import Stage, TrainConfig
 from agegenderemo.training.recipes import FACE_DESCRIPTOR, RECIPES, Recipe, Step, get_recipe
 from agegenderemo.training.start import check_model
+
+TRAINING_FACES = {"utkface": 17_468, "ferplus": 27_709, "fairface": 37_998, "ffhq": 58_331}
+"""Of the prepared sets, as the records in docs/zoo count them."""
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
@@ -51,6 +56,30 @@ def test_every_recipe_trains(recipe: Recipe, sets: Path, tmp_path: Path) -> None
         assert info.tasks == tuple(wanted), step.name
         assert info.model == step.config.model
     assert last == path
+
+
+def drawn(config: TrainConfig) -> float:
+    """How many faces a run sees."""
+    sizes = {name: TRAINING_FACES[name] for name in config.epoch_fractions}
+    if config.match_largest:
+        sizes = dict.fromkeys(sizes, max(sizes.values()))
+    return config.epochs * sum(sizes[n] * part for n, part in config.epoch_fractions.items())
+
+
+def test_the_docs_name_the_recipes_without_a_teacher_and_count_their_faces() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "training.md").read_text(encoding="utf-8")
+    without = re.split(r"without a teacher: |want none", text)[1]
+    named = re.findall(r"`([^`]+)`", without)
+    assert {
+        name for name in RECIPES if any(fnmatch(name, one.replace("…", "*")) for one in named)
+    } == {recipe.name for recipe in RECIPES.values() if not recipe.wants_face_descriptor}
+    table = text[text.index("| recipe | faces |") :].partition("\n\n")[0]
+    rows = re.findall(r"(?m)^\| (`.+?`)(?:, a step)? \| ([0-9,]+) \|", table)
+    counted = [(name, faces) for names, faces in rows for name in re.findall(r"`([^`]+)`", names)]
+    assert len(counted) == len({name for name, _ in counted})
+    for name, faces in counted:
+        for step in RECIPES[name].steps:
+            assert int(faces.replace(",", "")) == pytest.approx(drawn(step.config), rel=0.02), name
 
 
 def test_an_unknown_recipe_lists_the_known() -> None:

@@ -14,6 +14,7 @@ from agegenderemo.data.dataset import CropSource, PreparedSet
 from agegenderemo.data.sampler import TrainingSet
 from agegenderemo.data.samples import ImageRef, Sample
 from agegenderemo.data.targets import make_targets
+from agegenderemo.errors import AgeGenderEmoError
 from agegenderemo.files import sha256
 from agegenderemo.inference.analyzer import Analyzer
 from agegenderemo.models.checkpoint import load_checkpoint
@@ -115,6 +116,12 @@ def test_a_frozen_backbone_of_another_run_stays_as_it_was(sets: Path, tmp_path: 
     for name, value in begun.state_dict().items():  # neck and heads are new
         same = torch.equal(value, fresh.state_dict()[name])
         assert same != name.startswith("backbone"), name
+
+
+def test_a_fresh_backbone_is_not_frozen(sets: Path, tmp_path: Path) -> None:
+    with pytest.raises(AgeGenderEmoError, match="freeze_backbone wants weights to begin with"):
+        fit(changed(ONE_EPOCH, freeze_backbone=True), sets, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_small_sets_are_drawn_until_they_match_the_largest(tmp_path: Path) -> None:

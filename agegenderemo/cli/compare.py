@@ -79,6 +79,8 @@ def _zoo(args: Arguments) -> int:
     from agegenderemo.files import write_atomically
     from agegenderemo.report import zoo_page
 
+    if not (args.out or args.zoo.name):
+        raise ValueError(f"Give --out with the page, for {args.zoo} has no name to call it by.")
     out = args.out or args.zoo.with_suffix(".md")
     write_atomically(out, zoo_page(args.zoo, out).encode())
     print(out)

@@ -58,6 +58,8 @@ def _run(args: Arguments) -> int:
 
         print(*write_mtcnn(args.mtcnn), sep="\n")
         return 0
+    if args.out and args.out.suffix != ".onnx":  # it could be the very weights
+        raise ValueError(f"--out is a graph, a file that ends in .onnx, not {args.out}.")
     path = checkpoint_path(args)
     checkpoint = load_checkpoint(path)
     if args.int8:

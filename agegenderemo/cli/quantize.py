@@ -59,6 +59,8 @@ def _run(args: Arguments) -> int:
         raise ValueError(
             "--epochs and --faces must be 1 or more, --batch 2 or more, --learning-rate above 0."
         )
+    if args.out.suffix != ".safetensors":  # their graph is written under another ending
+        raise ValueError(f"--out is weights, a file that ends in .safetensors, not {args.out}.")
     path = checkpoint_path(args)
     checkpoint = load_checkpoint(path)
     info = checkpoint.info

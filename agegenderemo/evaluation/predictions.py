@@ -102,9 +102,11 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
             rows = parquet.read_table(path).to_pylist()
         if not rows or not {*FACE} <= set(rows[0]):
             raise ValueError("it has no columns 'set' and 'file', or no rows")
+        if any(None in row for row in rows):  # where csv puts what is too much
+            raise ValueError("a row has more cells than there are columns")
     except MissingExtraError:
         raise
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError, csv.Error) as error:
         raise DatasetError(
             f"{path} holds no predictions ({error}); write some with "
             "'agegenderemo evaluate --predictions'."

@@ -59,6 +59,8 @@ def to_graph(
     ``free`` are the axes of the input and of each output that may have any length. With ``fold``
     batch norms become part of their convolutions; without it every tensor of the module's state is
     in the graph as it is, under its own name.
+
+    Raises CheckpointError for a module of which no graph can be made.
     """
     stream = io.BytesIO()
     names = (INPUT, *outputs)
@@ -70,25 +72,38 @@ def to_graph(
         # The tracing exporter is the old one, but takes one second where the new one takes
         # fifteen, and the graph is no slower.
         warnings.simplefilter("ignore")
-        torch.onnx.export(
-            module.eval(),
-            (example,),
-            stream,  # type: ignore[arg-type]
-            input_names=[INPUT],
-            output_names=list(outputs),
-            dynamic_axes={name: {axis: f"{name}_{axis}" for axis in free} for name in names},
-            opset_version=_OPSET,
-            dynamo=False,
-            **({} if fold else keep),
-        )
+        try:
+            torch.onnx.export(
+                module.eval(),
+                (example,),
+                stream,  # type: ignore[arg-type]
+                input_names=[INPUT],
+                output_names=list(outputs),
+                dynamic_axes={name: {axis: f"{name}_{axis}" for axis in free} for name in names},
+                opset_version=_OPSET,
+                dynamo=False,
+                **({} if fold else keep),
+            )
+        except Exception as error:  # the exporter raises whatever an operator leads to
+            why = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(" .")
+            raise CheckpointError(
+                f"No ONNX graph can be made of this network for faces of {example.shape[-1]} "
+                f"pixels: {why}."
+            ) from error
     return stream.getvalue()
 
 
 def whole_graph(model: MultiTaskNet, info: ModelInfo) -> bytes:
     """A network in float32 as one graph that needs nothing beside it."""
-    graph = onnx.load_from_string(_traced(model, info, fold=True))
+    graph = onnx.load_from_string(_traced(model, info.input.size, fold=True))
     set_record(graph, with_parameters(info, model).to_dict())
     return bytes(graph.SerializeToString())
+
+
+def check_export(model: MultiTaskNet, size: int) -> None:
+    """Raises CheckpointError where no graph can be made of a network that reads ``size`` × ``size``
+    pixels; the network is in evaluation mode afterwards."""
+    _traced(model, size, fold=False)
 
 
 def linked_graph(model: MultiTaskNet, info: ModelInfo, weights: bytes, name: str) -> bytes:
@@ -97,7 +112,7 @@ def linked_graph(model: MultiTaskNet, info: ModelInfo, weights: bytes, name: str
 
     Raises CheckpointError when the file's tensors are not those of the network.
     """
-    graph = onnx.load_from_string(_traced(model, info, fold=False))
+    graph = onnx.load_from_string(_traced(model, info.input.size, fold=False))
     try:
         header, start = safetensors_header(weights)
     except ValueError as error:
@@ -179,8 +194,7 @@ class _Plain(nn.Module):
         return tuple(self.model(faces).predictions.values())
 
 
-def _traced(model: MultiTaskNet, info: ModelInfo, fold: bool) -> bytes:
-    side = info.input.size
+def _traced(model: MultiTaskNet, side: int, fold: bool) -> bytes:
     names = [spec.name for spec in model.tasks]
     return to_graph(_Plain(model), torch.zeros(2, 3, side, side), names, fold=fold)
 

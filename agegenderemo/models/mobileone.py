@@ -22,7 +22,7 @@ def mobileone_s2(
     tasks: Sequence[TaskSpec], *, folded: bool = False, **options: Unpack[HeadOptions]
 ) -> MultiTaskNet:
     """MobileOne-S2, 5.76 million parameters when ``folded``; the rest as in `library_net`."""
-    return timm_net("mobileone_s2", tasks, folded=folded, dropout=_DROPOUT, **options)
+    return timm_net("mobileone_s2", tasks, folded=folded, dropout=_DROPOUT, config=None, **options)
 
 
 @register("mobileone_s0", _INPUT, fold=fold)

@@ -97,10 +97,10 @@ def get_spec(name: str) -> ModelSpec:
 def folded(
     model: MultiTaskNet, name: str, options: Mapping[str, Any]
 ) -> tuple[MultiTaskNet, dict[str, Any]]:
-    """A network of a family as it is deployed, and the options that build it: the same network
-    where its family has nothing to fold."""
+    """A network of a family, built with these options, as it is deployed, and the options that
+    build that: the same network where there is nothing to fold, or it is folded already."""
     fold = get_spec(name).fold
-    if fold is None:
+    if fold is None or options.get("folded"):
         return model, dict(options)
     smaller, added = fold(model)
     return smaller, {**options, **added}

@@ -56,8 +56,8 @@ class _Stream(nn.Module):
 
 
 class SSRNetBackbone(nn.Module):
-    """N×3×H×W, from 62 pixels, to N×``num_features``: for each stage, the last one first, a grid of
-    each stream."""
+    """N×3×H×W, from 38 pixels, to N×``num_features``: for each stage, the last one first, a grid of
+    each stream. Below 62 pixels parts of a grid overlap."""
 
     num_features = 2 * _REDUCED * sum(side**2 for side in _GRIDS)
 

@@ -121,7 +121,8 @@ def _spec(name: str) -> ModelSpec:
     def build(
         tasks: Sequence[TaskSpec], *, folded: bool = False, **options: Unpack[HeadOptions]
     ) -> MultiTaskNet:
-        return timm_net(own, tasks, folded=folded, **options)
+        # Named, so that a checkpoint's options cannot name them: timm would open files by a config.
+        return timm_net(own, tasks, folded=folded, dropout=None, config=None, **options)
 
     try:
         config = timm.get_pretrained_cfg(own)

@@ -30,7 +30,7 @@ def resnet50(tasks: Sequence[TaskSpec], **options: Unpack[HeadOptions]) -> Multi
 
 @register("alexnet", _INPUT)
 def alexnet(tasks: Sequence[TaskSpec], **options: Unpack[HeadOptions]) -> MultiTaskNet:
-    """AlexNet with its two hidden layers of 4,096 units, 57 million parameters; from 64 pixels."""
+    """AlexNet with its two hidden layers of 4,096 units, 57 million parameters; from 63 pixels."""
     net = models.alexnet(weights=None, dropout=0.5 * options.get("dropout_scale", 1.0))
     # From any size to that for which the hidden layers are made, as torchvision does it.
     net.avgpool = AveragePool(6)

@@ -73,6 +73,8 @@ def zoo_tables(folder: Path) -> dict[str, Table]:
     """``models``, a row a file of the folder; ``study``, a row a file of `STUDY` in it; and
     ``provenance``, a row each of them. Raises CheckpointError for a file that is no record."""
     sources = _read(folder / SOURCES) if (folder / SOURCES).is_file() else {}
+    if not all(isinstance(text, str) for text in sources.values()):
+        raise CheckpointError(f"{folder / SOURCES} is damaged: it maps names to texts.")
     models, studies = _records(folder), _records(folder / STUDY)
     made = {
         "models": _models(models, sources),
@@ -142,13 +144,21 @@ def _checked(path: Path) -> Measured:
             Report(own)
     except (ValueError, AttributeError, TypeError) as error:
         raise CheckpointError(f"{path} holds no figures ({error}); measure again.") from error
-    return {**record, "name": path.stem}
+    record = {**record, "name": path.stem}
+    try:
+        if not isinstance(record["model"], str):
+            raise TypeError("its family is no text")
+        for table in (_models([record], {}), _studies([record], {}), _provenance([record])):
+            table.markdown()  # what one record cannot show, the page of all cannot
+    except (ValueError, AttributeError, TypeError, LookupError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}; measure again.") from error
+    return record
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")).items())
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged: it holds no JSON object.") from error
 
 

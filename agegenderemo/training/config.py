@@ -183,7 +183,7 @@ def with_settings(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
             raise AgeGenderEmoError(f"{setting!r} is not of the form NAME=VALUE.")
         try:
             value = json.loads(text)
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, RecursionError):
             value = text
         set_value(values, TrainConfig, name, value)
     return TrainConfig.from_dict(values)

@@ -85,6 +85,10 @@ def fit(
             f"batch={config.batch} is one face a process; it must be 2 or more for each."
         )
     check_model(config)
+    if config.freeze_backbone and not weights:
+        raise AgeGenderEmoError(
+            "freeze_backbone wants weights to begin with: a fresh backbone knows nothing of faces."
+        )
     sets = open_sets(config, prepared)
     check_race_weights(config, sets)
     settings = run_settings(config, sets, weights, teachers, context.size)

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from agegenderemo.data.targets import RegressionTarget, Targets
 from agegenderemo.errors import AgeGenderEmoError, CheckpointError
+from agegenderemo.export.onnx import check_export
 from agegenderemo.models.checkpoint import Checkpoint, is_checkpoint, load_checkpoint
 from agegenderemo.models.heads import MultiTaskNet, set_regression_start
-from agegenderemo.models.registry import check_size, create_model, get_spec
+from agegenderemo.models.registry import check_size, create_model, folded, get_spec
 from agegenderemo.training.config import TrainConfig
 
 _OWN = ("tasks", "dropout_scale")  # settings of their own
@@ -45,9 +46,10 @@ def _parameters(model: str) -> list[str]:
 
 
 def fresh_network(config: TrainConfig) -> MultiTaskNet:
-    """The network of a configuration, its weights drawn by the seed.
+    """The network of a configuration, its weights drawn by the seed, in training mode.
 
-    Raises AgeGenderEmoError for what its family does not know, and pixels that it cannot read.
+    Raises AgeGenderEmoError for what its family does not know, pixels that it cannot read, and a
+    network of which no graph could be written after the first epoch.
     """
     check_model(config)
     torch.manual_seed(config.seed)
@@ -63,7 +65,8 @@ def fresh_network(config: TrainConfig) -> MultiTaskNet:
         ) from error
     for size in sorted({stage.size for stage in config.stages}):
         check_size(net, config.model, size)
-    return net
+        check_export(folded(net.eval(), config.model, config.model_options)[0], size)
+    return net.train()
 
 
 def begin(net: MultiTaskNet, paths: Sequence[Path], config: TrainConfig, targets: Targets) -> None:

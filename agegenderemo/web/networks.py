@@ -2,9 +2,11 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import count
 
 from agegenderemo.inference.analyzer import Analyzer
 from agegenderemo.inference.graph import graph_file
@@ -49,17 +51,28 @@ class Place:
 def places_of(analyzers: Sequence[Analyzer]) -> list[Place]:
     """A place for each network, in their order; no two are the same."""
     places: list[Place] = []
-    for analyzer in analyzers:
-        name = str(analyzer.network.get("model") or analyzer.info.model)
+    for name in _names(analyzers):
         slug = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:_LONGEST] or "network"
         taken = {one.slug for one in places}
         if slug in taken:
-            slug = next(f"{slug}_{n}" for n in range(2, 99) if f"{slug}_{n}" not in taken)
+            slug = next(f"{slug}_{n}" for n in count(2) if f"{slug}_{n}" not in taken)
         first = not places
         path = "" if first else f"with-{slug}"
         endpoint = ENDPOINT if first else f"{ENDPOINT}_with_{slug}"
         places.append(Place(name, slug, path, endpoint))
     return places
+
+
+def _names(analyzers: Sequence[Analyzer]) -> list[str]:
+    """What people call the networks: as their files, with the folder where several files are named
+    alike, as those of training runs are."""
+    names = [str(one.network.get("model") or one.info.model) for one in analyzers]
+    files = [one.origin.path if one.origin else None for one in analyzers]
+    alike = Counter(name for name, _ in set(zip(names, files, strict=True)))
+    return [
+        f"{file.parent.name}/{name}" if file and alike[name] > 1 else name
+        for name, file in zip(names, files, strict=True)
+    ]
 
 
 def choice_html(places: Sequence[Place], analyzers: Sequence[Analyzer], current: Place) -> str:

@@ -9,6 +9,7 @@ import tarfile
 import tempfile
 import threading
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -22,7 +23,10 @@ _COMPRESSED: dict[bytes, Callable[[Path], Any]] = {
 }
 """How a compressed tar begins, and what opens it."""
 
-_BROKEN = (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, lzma.LZMAError)
+_BROKEN = (
+    tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, lzma.LZMAError, zlib.error,
+    RuntimeError, NotImplementedError,  # of zip: a password, a compression that is not known
+)  # fmt: skip
 
 _threads = threading.local()
 _lock = threading.Lock()

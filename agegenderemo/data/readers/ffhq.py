@@ -8,11 +8,11 @@ in the published folders of a thousand (``00000/00000.png``), of any size.
 
 import json
 import math
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from agegenderemo.data.readers.archives import is_archive, list_members, read_member
 from agegenderemo.data.readers.registry import register_reader
 from agegenderemo.data.readers.source import NO_IMAGE, by_key, each_once, list_images, stem, the_one
 from agegenderemo.data.samples import (
@@ -42,7 +42,7 @@ def read(root: Path) -> DatasetIndex:
 
 
 def read_parts(labels: Path, images: Path | None = None) -> DatasetIndex:
-    """Labels from a folder of JSON files or the published tar, images from a folder or zip.
+    """Labels from a folder of JSON files or the published tar, images from a folder or an archive.
 
     Without ``images`` the labels alone are read, and each `ImageRef` names the file that an image
     would have. The report's final evaluation is over the samples of all splits.
@@ -110,16 +110,12 @@ def _json_files(labels: Path) -> Iterator[tuple[str, bytes]]:
     if labels.is_dir():
         for path in sorted(labels.rglob("*.json")):
             yield path.name, path.read_bytes()
-    elif labels.is_file() and tarfile.is_tarfile(labels):
-        found = []
-        with tarfile.open(labels) as archive:
-            for member in archive:
-                stream = archive.extractfile(member) if member.name.endswith(".json") else None
-                if stream is not None:
-                    found.append((Path(member.name).name, stream.read()))
-        yield from sorted(found)
+    elif is_archive(labels):
+        names = [name for name in list_members(labels) if name.endswith(".json")]
+        for name in sorted(names, key=lambda name: (stem(name), name)):
+            yield Path(name).name, read_member(labels, name)
     else:
-        raise DatasetError(f"{labels} is neither a folder of JSON files nor a tar of them.")
+        raise DatasetError(f"{labels} is neither a folder of JSON files nor an archive of them.")
 
 
 def _first(root: Path, *names: str) -> Path:

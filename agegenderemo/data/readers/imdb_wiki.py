@@ -135,7 +135,7 @@ def _framed(samples: Sequence[Sample]) -> tuple[list[Sample], str]:
         try:
             with Image.open(io.BytesIO(read_bytes(sample.image))) as picture:
                 width, height = picture.size
-        except (OSError, KeyError, ValueError):
+        except (OSError, KeyError, ValueError, Image.DecompressionBombError):
             continue
         as_crop = abs(width / height - (x2 - x1) / (y2 - y1)) <= _CLOSE
         as_crop &= abs((x2 - x1) * _SIDE - width) <= _CLOSE * width
