@@ -308,6 +308,12 @@ def test_fer2013_has_seven_labels(tmp_path: Path, name: str, columns: str) -> No
     assert read_bytes(index.samples[1].image)[:4] == b"\x89PNG"
 
 
+def test_fer2013_with_the_line_ends_of_old_macs_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "fer2013.csv").write_bytes(b"emotion,pixels,Usage\r3,1 2,Training\r")
+    with pytest.raises(DatasetError, match=r"old Macs did \(CR\); save it with line feeds"):
+        read("fer2013", tmp_path)
+
+
 def test_fer2013_lies_in_a_folder_of_its_own_or_is_asked_for(tmp_path: Path) -> None:
     (tmp_path / "fer2013").mkdir()
     pixels = " ".join(["7"] * 2304)

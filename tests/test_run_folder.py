@@ -82,6 +82,13 @@ def test_a_run_is_never_overwritten_in_silence(sets: Path, tmp_path: Path) -> No
     assert (tmp_path / "model.safetensors").read_bytes() == before
 
 
+def test_settings_alone_are_no_run(sets: Path, tmp_path: Path) -> None:
+    """A start that was refused after they were written has trained nothing."""
+    (tmp_path / "config.json").write_text('{"seed": 7}')
+    weights = fit(ONE_EPOCH, sets, tmp_path)
+    assert load_checkpoint(weights).info.recipe["seed"] == ONE_EPOCH.seed
+
+
 def test_other_threads_are_named(sets: Path, tmp_path: Path) -> None:
     said: list[str] = []
     threads = torch.get_num_threads()

@@ -46,7 +46,10 @@ History = list[dict[str, Any]]
 
 
 def recorded(out: Path) -> dict[str, Any] | None:
-    """The settings of the run in a folder; None where there is none."""
+    """The settings of the run in a folder; None where there is none, or nothing of it is there but
+    its settings: a start that is refused, or killed in its first epoch, leaves them behind."""
+    if not any((out / name).exists() for name in (STATE, WEIGHTS, FINISHED)):
+        return None
     try:
         found = json.loads((out / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError):

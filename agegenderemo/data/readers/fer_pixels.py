@@ -31,9 +31,14 @@ def pixel_file(root: Path) -> Path | None:
 
 
 def pixel_rows(path: Path) -> Iterator[PixelRow]:
-    """Every row after the header; raises DatasetError for a file without one."""
+    """Every row after the header; raises DatasetError for a file without one, or without lines."""
     with path.open("rb") as file:
-        header = _fields(file.readline())
+        first = file.readline()
+        if b"\r" in first.rstrip(b"\r\n"):
+            raise DatasetError(
+                f"{path} ends its lines as old Macs did (CR); save it with line feeds."
+            )
+        header = _fields(first)
         if "pixels" not in header:
             raise DatasetError(f"{path} is not the published {NAMES[0]}: no column 'pixels'.")
         place = header.index("pixels")
