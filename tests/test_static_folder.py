@@ -1,5 +1,7 @@
 """The static site on the disk: written whole, by the command too, and a server to look at it."""
 
+import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,8 +17,8 @@ from static_pages import FAKE, page_folder, small_site
 from agegenderemo.cli import main
 from agegenderemo.errors import AgeGenderEmoError
 from agegenderemo.files import write_atomically
-from agegenderemo.resources import resource_folder
-from agegenderemo.web.static_site import write
+from agegenderemo.resources import default_checkpoint, resource_folder
+from agegenderemo.web.static_site import runtime, write
 from agegenderemo.web.static_site.build import Site
 from agegenderemo.web.static_site.page import POLICY
 from agegenderemo.web.static_site.serve import server
@@ -48,6 +50,20 @@ def test_a_site_is_updated_and_what_is_not_ours_stays(site: Site, tmp_path: Path
     write_site(newer, out)
     assert contents(out) == {**newer.files, "CNAME": b"example.org", "files/mine.txt": b"mine"}
     assert len(list(out.glob("app-*"))) == 1
+
+
+@pytest.mark.parametrize("precision", ["float", "int8"])
+def test_int8_is_taken_where_there_is_such_a_graph(
+    precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "find_runtime", lambda given: FAKE)
+    for path in default_checkpoint().parent.glob("agegendernet.*"):
+        if precision == "int8" or "int8" not in path.name:
+            shutil.copy(path, tmp_path)
+    checkpoint, out = tmp_path / default_checkpoint().name, tmp_path / "site"
+    assert main(["static", "--out", str(out), "--model", str(checkpoint)]) == 0
+    described = json.loads((out / "site.json").read_text())
+    assert described["network"]["precision"] == precision
 
 
 @pytest.mark.parametrize("name", ["index.html", "site.json", "files/photo.jpg", ".git/config"])

@@ -24,9 +24,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         choices=("float", "int8"),
-        default="int8",
-        help="what the network computes convolutions in; int8 is half as much to load; "
-        "default: int8",
+        help="what the network computes convolutions in; default: int8, of which there is less to "
+        "load, where the checkpoint has such a graph",
     )
     parser.add_argument(
         "--runtime",
@@ -46,6 +45,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: Arguments) -> int:
+    from agegenderemo.inference.graph import graph_file
     from agegenderemo.web.static_site.build import build_site
     from agegenderemo.web.static_site.runtime import find_runtime
     from agegenderemo.web.static_site.serve import server
@@ -53,7 +53,9 @@ def _run(args: Arguments) -> int:
 
     check_folder(args.out)  # before anything is fetched
     checkpoint = checkpoint_path(args)
-    site = build_site(checkpoint, args.precision, find_runtime(args.runtime))
+    has_int8 = graph_file(checkpoint, "int8").is_file()
+    precision = args.precision or ("int8" if has_int8 else "float")
+    site = build_site(checkpoint, precision, find_runtime(args.runtime))
     write_site(site, args.out)
     _print_sizes(site, args.out)
     if args.serve is not None:
