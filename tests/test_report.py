@@ -342,7 +342,7 @@ def test_plain_sentences_come_from_the_card_alone() -> None:
     def groups(worst: float, by: str) -> list[dict[str, Any]]:
         return [
             {"by": by, "group": name, "n": 9, "tasks": {"gender": {"accuracy": [share, 0, 1]}}}
-            for name, share in (("these", 0.95), ("those", worst))
+            for name, share in (("these_more", 0.95), ("those", worst))
         ]
 
     own = {"data": "fairface", "split": "val", "n": 9, "tasks": {"gender": tasks["gender"]}}
@@ -358,7 +358,10 @@ def test_plain_sentences_come_from_the_card_alone() -> None:
         "17; mood wrong for 1 in 8 where most raters agreed."
     )
     assert "FairFace's groups, gender is right least often for faces labelled those" in gap
-    assert "5.0 points less often than for those labelled these (3.0 among people from 20" in gap
+    assert (
+        "5.0 points less often than for those labelled these or more (3.0 among people from 20"
+        in gap
+    )
     assert plain_sentences({}) == ()
     assert plain_sentences({"utkface": {**near, "split": "train"}}) == ()
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pages import ASTRONAUT, data_url
@@ -15,6 +15,7 @@ from agegenderemo.cli.sets import detector
 from agegenderemo.data.prepare import prepare
 from agegenderemo.data.readers import read
 from agegenderemo.data.samples import Split
+from agegenderemo.inference.graph import graph_file
 from agegenderemo.model_info import Precision
 from agegenderemo.report import flat, load_card
 from agegenderemo.resources import DEFAULT_MODEL, find_checkpoint, shipped_checkpoints
@@ -32,11 +33,17 @@ SPLITS: dict[str, Split] = {"utkface": "test", "ferplus": "test", "fairface": "v
 BOUNDS: dict[str, dict[str, float]] = {
     "agegendernet": {
         "age": 4.9, "gender": 0.935, "emotion": 0.87, "band": 0.5, "fairface gender": 0.9,
+        "off 80 %": 0.02, "calibration": 0.02,
+    },
+    "mobileone_s0": {
+        "age": 5.9, "gender": 0.915, "emotion": 0.79, "band": 0.44, "fairface gender": 0.84,
+        "off 80 %": 0.03, "calibration": 0.03,
     },
 }  # fmt: skip
-"""What each network is not to fall behind: years off on UTKFace, and shares that are right."""
+"""What each network is not to fall behind: years off on UTKFace, shares that are right, and how far
+its intervals and probabilities may be off."""
 
-FERPLUS_FACES = {"agegendernet": (3153, 3546)}
+FERPLUS_FACES = {"agegendernet": (3153, 3546), "mobileone_s0": (3119, 3496)}
 """Test faces of which most raters, and the most raters, say one of the network's emotions."""
 
 Evaluated = Callable[[str, str], dict[str, Any]]
@@ -70,7 +77,7 @@ def test_utkface(network: str, evaluated: Evaluated) -> None:
     assert age["mae"] <= BOUNDS[network]["age"]
     assert gender["accuracy"] >= BOUNDS[network]["gender"]
     assert sum(band["n"] for band in figures["bands"]) == 2456
-    assert 0.78 <= age["coverage"] <= 0.82
+    assert age["coverage"] == pytest.approx(0.8, abs=BOUNDS[network]["off 80 %"])
     assert gender["calibration_error"] <= 0.02
     assert gender["selective_accuracy"] >= 0.96
     same_as_the_card(network, "utkface", figures)
@@ -83,7 +90,7 @@ def test_ferplus(network: str, evaluated: Evaluated) -> None:
     own = figures["tasks"]["emotion"]
     assert (own["n_majority"], own["n_argmax"]) == FERPLUS_FACES[network]
     assert own["accuracy_majority"] >= BOUNDS[network]["emotion"]
-    assert own["calibration_error"] <= 0.02
+    assert own["calibration_error"] <= BOUNDS[network]["calibration"]
     assert own["selective_accuracy"] >= 0.88
     same_as_the_card(network, "ferplus", figures)
 
@@ -116,8 +123,15 @@ def same_as_the_card(network: str, data: str, figures: dict[str, Any]) -> None:
             assert card["tasks"][name]["intervals"][key] == pytest.approx(ends, abs=0.02), key
 
 
-@pytest.mark.parametrize("precision", ["float", "int8"])
-@pytest.mark.parametrize("network", SHIPPED)
+@pytest.mark.parametrize(
+    ("network", "precision"),
+    [
+        (path.stem, precision)
+        for path in shipped_checkpoints()
+        for precision in get_args(Precision)
+        if graph_file(path, precision).is_file()
+    ],
+)
 def test_every_shipped_network_runs_on_photo_live_and_the_command_line(
     network: str, precision: Precision, store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:

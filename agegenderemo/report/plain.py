@@ -58,10 +58,12 @@ def _gap(widest: tuple[Report, str]) -> str:
     """How much less often a task is right in one group of people than in another."""
     report, task = widest
     found, adults = dict(disparities(report, RACE))[task], dict(disparities(report, ADULT_RACE))
+    # Sets join two names of one group by a line.
+    worst, best = (str(found[end]).replace("_", " or ") for end in ("worst", "best"))
     text = (
         f"It is not equally good for everyone: of {SETS[report.figures['data']]}'s groups, {task} "
-        f"is right least often for faces labelled {found['worst']}, {_points(found)} less often "
-        f"than for those labelled {found['best']}"
+        f"is right least often for faces labelled {worst}, {_points(found)} less often "
+        f"than for those labelled {best}"
     )
     if own := adults.get(task):
         text += f" ({_points(own, '')} among people from {ADULT} years)"
