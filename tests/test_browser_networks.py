@@ -1,12 +1,23 @@
 """The choice of a network, in a browser: each has its own pages, and a visitor goes to and fro."""
 
 import re
+from collections.abc import Iterator
 
 import pytest
-from chromium import App
-from pages import ASTRONAUT, OpenPage, axe_violations, fits, needs_browser, open_tab, wait_frames
+from chromium import App, running_app
+from other_networks import NETWORKS, write_network
+from pages import (
+    ASTRONAUT,
+    OpenPage,
+    axe_violations,
+    fits,
+    needs_browser,
+    open_tab,
+    page_opener,
+    wait_frames,
+)
 
-from agegenderemo.resources import shipped_checkpoints
+from agegenderemo.resources import DEFAULT_MODEL
 
 try:
     from playwright.sync_api import Browser, Page, expect
@@ -16,7 +27,20 @@ except ImportError:
 pytestmark = needs_browser
 pytest_plugins = ["web_fixtures"]
 
-USUAL, SMALL = (path.stem for path in shipped_checkpoints())
+USUAL, SMALL = DEFAULT_MODEL, "small"
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    folder = tmp_path_factory.mktemp("networks")
+    small = write_network(folder / f"{SMALL}.safetensors", NETWORKS["six emotions and age"])
+    with running_app(folder, "--model", USUAL, "--model", str(small)) as running:
+        yield running
+
+
+@pytest.fixture
+def open_page(app: App) -> Iterator[OpenPage]:
+    yield from page_opener(app)
 
 
 def chosen(page: Page) -> str:
@@ -40,7 +64,7 @@ def test_a_visitor_goes_to_another_network_and_back(
     assert page.url == f"{app.url}with-{SMALL}#about"
     assert chosen(page) == SMALL
     about = page.locator("#about-page")
-    expect(about).to_contain_text(f"The checkpoint {SMALL} is a MobileOne-S0")
+    expect(about).to_contain_text(f"The checkpoint {SMALL} is a network of the family tiny")
     assert axe_violations(page) == []
     go_to(page, USUAL)
     assert page.url == f"{app.url}#about"
