@@ -1,4 +1,4 @@
-"""What each network that comes with the package costs at the edge, without PyTorch, on one core.
+"""What networks cost at the edge, without PyTorch, on one core: those of the package, or those named.
 
 A row a network and precision: the files of its weights and graph, a face alone, a photo from a cold
 process with the memory that it took, and a stream of 640×480 pixels with one face, followed as Live
@@ -21,7 +21,7 @@ from start import ROOT, measure
 from agegenderemo import Analyzer
 from agegenderemo.inference.graph import graph_file
 from agegenderemo.model_info import Precision
-from agegenderemo.resources import shipped_checkpoints
+from agegenderemo.resources import find_checkpoint, shipped_checkpoints
 
 PHOTO = ROOT / "examples" / "astronaut.jpg"
 PRECISIONS: tuple[Precision, ...] = ("float", "int8")
@@ -30,12 +30,13 @@ RATE = 30.0  # frames a second of the stream, by whose clock faces are searched 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="*", help="default: what comes with the package")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--frames", type=int, default=300)
     args = parser.parse_args()
     print("| network | precision | files | a face | a photo, cold | memory | a stream |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for path in shipped_checkpoints():
+    for path in map(find_checkpoint, args.models) if args.models else shipped_checkpoints():
         for precision in PRECISIONS:
             graph = graph_file(path, precision)
             if not graph.is_file():
