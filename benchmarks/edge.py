@@ -1,4 +1,4 @@
-"""What networks cost at the edge, without PyTorch, on one core: those of the package, or those named.
+"""What networks of the package, or those named, cost at the edge: without PyTorch, on one core.
 
 A row a network and precision: the files of its weights and graph, a face alone, a photo from a cold
 process with the memory that it took, and a stream of 640×480 pixels with one face, followed as Live
