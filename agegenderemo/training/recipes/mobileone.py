@@ -34,8 +34,8 @@ MOBILEONE_EDGE = Recipe(
     (Step("mobileone-edge", _S2, teachers=_TEACHERS),),
 )
 
-# With one branch a layer, where the paper has four, and with what the shipped network says of each
-# face once, as it is, it sees four times as many faces in the same time.
+# One branch a layer, where the paper has four, and what the shipped network says of each face once,
+# as it is: each makes a face less than half the work, or nearly so (docs/experiments.md).
 _S0 = replace(
     _S2,
     model="mobileone_s0",
