@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import closing
+from html import unescape
 from pathlib import Path
 
 import httpx
@@ -75,6 +76,21 @@ def test_every_page_has_its_own_tasks(two: str) -> None:
     assert "six emotions" in other
     assert "eight emotions" not in other
     assert 'api_name=\\"/analyze_with_my_network_2\\"' in other.replace("&quot;", '\\"')
+
+
+def test_the_lines_to_copy_name_the_network_of_their_page(
+    analyzer: Analyzer, small: Analyzer, store: Store
+) -> None:
+    components = build_demo([analyzer, small], store).get_config_file()["components"]
+    usual, other = (
+        unescape(one["props"]["value"])
+        for one in components
+        if one["props"].get("elem_id") == "code-page"
+    )
+    assert "from_checkpoint()" in usual
+    assert "--model" not in usual
+    assert 'from_checkpoint("My network (2).safetensors")' in other
+    assert "--model 'My network (2).safetensors'" in other
 
 
 @pytest.mark.parametrize(

@@ -45,16 +45,14 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: Arguments) -> int:
-    from agegenderemo.inference.graph import graph_file
-    from agegenderemo.web.static_site.build import build_site
+    from agegenderemo.web.static_site.build import build_site, usual_precision
     from agegenderemo.web.static_site.runtime import find_runtime
     from agegenderemo.web.static_site.serve import server
     from agegenderemo.web.static_site.write import check_folder, write_site
 
     check_folder(args.out)  # before anything is fetched
     checkpoint = checkpoint_path(args)
-    has_int8 = graph_file(checkpoint, "int8").is_file()
-    precision = args.precision or ("int8" if has_int8 else "float")
+    precision = args.precision or usual_precision(checkpoint)
     site = build_site(checkpoint, precision, find_runtime(args.runtime))
     write_site(site, args.out)
     _print_sizes(site, args.out)

@@ -1,5 +1,7 @@
 """Use from code: lines that work as they are printed, and what the fields of the answer mean."""
 
+import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from agegenderemo.inference.analyzer import Analyzer
-from agegenderemo.resources import shipped_checkpoints
+from agegenderemo.resources import default_checkpoint, shipped_checkpoints
 from agegenderemo.results import json_schema
 from agegenderemo.tasks import TaskSpec
 from agegenderemo.web import assets
@@ -86,12 +88,12 @@ def code_page(analyzer: Analyzer, place: Place, *, mcp: bool = False) -> None:
 
 def _names(analyzer: Analyzer, place: Place) -> dict[str, str]:
     """What stands in the lines above where a network must be named."""
-    origin = analyzer.origin
-    # Who copies the lines has the package's own; another may be on this server alone.
-    named = origin and next((p.stem for p in shipped_checkpoints()[1:] if p == origin.path), "")
+    path = analyzer.origin.path if analyzer.origin else default_checkpoint()
+    named = path.stem if path in shipped_checkpoints() else path.name
+    usual = path == default_checkpoint()
     return {
-        "named": f'"{named}"' if named else "",
-        "model": f" --model {named}" if named else "",
+        "named": "" if usual else json.dumps(named),
+        "model": "" if usual else f" --model {shlex.quote(named)}",
         "endpoint": place.endpoint,
     }
 

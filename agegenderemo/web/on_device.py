@@ -12,9 +12,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from agegenderemo.errors import AgeGenderEmoError, CheckpointError
+from agegenderemo.errors import AgeGenderEmoError
 from agegenderemo.web.networks import Place
-from agegenderemo.web.static_site.build import DATA, Site, build_site
+from agegenderemo.web.static_site.build import DATA, build_site, usual_precision
 from agegenderemo.web.static_site.runtime import Runtime, cached_runtime, find_runtime
 from agegenderemo.web.static_site.serve import headers_of
 
@@ -75,7 +75,7 @@ class DeviceFiles:
 
     def _made(self, checkpoint: Path) -> dict[str, bytes]:
         try:
-            site = self._site(checkpoint).files
+            site = build_site(checkpoint, usual_precision(checkpoint), self._runtime).files
         except AgeGenderEmoError as error:
             _log.warning("Live cannot be offered on the visitor's device: %s", error)
             return {}
@@ -84,12 +84,6 @@ class DeviceFiles:
             for path, data in site.items()
             if (path == DATA or path.startswith(("app-", "files/"))) and f"{path}.gz" not in site
         }
-
-    def _site(self, checkpoint: Path) -> Site:
-        try:
-            return build_site(checkpoint, "int8", self._runtime)
-        except CheckpointError:  # there is no int8 graph of it
-            return build_site(checkpoint, "float", self._runtime)
 
 
 def find_for_app(given: str | None) -> Runtime | None:

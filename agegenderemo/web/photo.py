@@ -34,8 +34,8 @@ from agegenderemo.web.picture_input import PictureFile
 from agegenderemo.web.reading import Photo, read_photo
 
 _ABOUT_EXAMPLES = (
-    "Eileen Collins, Grace Hopper, and the Solvay conference of 1927, in which the shipped "
-    "network takes Marie Curie for a man."
+    "Eileen Collins, Grace Hopper, and the Solvay conference of 1927, in which the shipped network "
+    "takes Marie Curie for a man."
 )
 MAX_SHOWN_SIDE = 2400
 """Pixels of the longer side of a picture that is shown: more would only load the browser."""

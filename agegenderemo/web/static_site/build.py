@@ -20,7 +20,7 @@ from typing import Any
 from agegenderemo import __version__
 from agegenderemo.files import sha256
 from agegenderemo.inference.analyzer import card_of
-from agegenderemo.inference.graph import location, read_graph
+from agegenderemo.inference.graph import graph_file, location, read_graph
 from agegenderemo.inference.protobuf import external_tensors
 from agegenderemo.model_info import Precision
 from agegenderemo.resources import PHOTOS, resource_folder
@@ -93,6 +93,11 @@ class _Files:
             entry |= {"gzip": beside, "gzip_bytes": size}
         self.rows.append(Row(path, len(data), size))
         return entry
+
+
+def usual_precision(checkpoint: Path) -> Precision:
+    """int8, of which a visitor has half as much to load, where the checkpoint has such a graph."""
+    return "int8" if graph_file(checkpoint, "int8").is_file() else "float"
 
 
 def build_site(
