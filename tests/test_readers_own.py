@@ -139,6 +139,16 @@ def test_a_table_may_come_without_its_header(tmp_path: Path) -> None:
     assert [row.cells for row in rows] == [{"name": "a.png", "mean": "3"}]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_only_the_three_usual_ends_of_a_line_end_a_row(tmp_path: Path, end: str) -> None:
+    """Unicode has more, which names of files may hold."""
+    text = end.join(["name,mean", "a\u2028b.png,3", "c\x85\x0bd.png,4"])
+    (tmp_path / "a.csv").write_bytes(text.encode())
+    _, rows = read_table(tmp_path / "a.csv", ("name", "mean"))
+    found = [(row.number, row.cells and row.cells["name"]) for row in rows]
+    assert found == [(2, "a\u2028b.png"), (3, "c\x85\x0bd.png")]
+
+
 # --- folders ---------------------------------------------------------------------------------
 
 

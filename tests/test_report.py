@@ -204,6 +204,11 @@ def test_tables_print_as_markdown_and_as_text() -> None:
         Table("t", ("a", "b"), (("1",),))
 
 
+def test_a_name_cannot_break_a_row_of_markdown() -> None:
+    table = Table("t", ("a", "b"), (("1 | 2\n3", "4"),))
+    assert table.markdown() == "| a | b |\n| --- | --- |\n| 1 \\| 2 3 | 4 |\n"
+
+
 def test_pages_are_filled_between_markers() -> None:
     page = "before\n<!-- table bands -->\nold\n<!-- end -->\nafter\n"
     made = tables(CARD)

@@ -29,7 +29,7 @@ class Table:
     def markdown(self) -> str:
         """Pipes and dashes, and the note as a paragraph."""
         lines = [self.head, ("---",) * len(self.head), *self.rows]
-        text = "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
+        text = "".join("| " + " | ".join(map(_in_a_cell, cells)) + " |\n" for cells in lines)
         return text + (f"\n{self.note}\n" if self.note else "")
 
     def text(self) -> str:
@@ -54,6 +54,11 @@ class Table:
             tuple(tuple(row[i] for i in kept) for row in self.rows),
             self.note,
         )
+
+
+def _in_a_cell(text: str) -> str:
+    """A pipe or an end of a line, which a name may hold, would end the cell."""
+    return " ".join(text.splitlines()).replace("|", "\\|")
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,8 @@ def read_table(
     whose first line lacks them, and is no header, has the ``header``, where one is given, and
     begins with a row. Raises DatasetError for a file that is not such a table.
     """
-    lines = read_text(path).splitlines()
+    # Not splitlines: a cell may hold what only Unicode calls the end of a line.
+    lines = re.split(r"\r\n|\r|\n", read_text(path))
     first = next((number for number, line in enumerate(lines) if line.strip()), None)
     if first is None:
         raise DatasetError(f"{path.name} is empty; it needs the columns {', '.join(columns)}.")
