@@ -1,5 +1,6 @@
 """What every network shares: a backbone, a neck, one head a task, and one type of output."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Self, TypedDict, cast
 
@@ -127,6 +128,31 @@ class ExpectedHead(TaskHead):
 
     def unit_parameters(self) -> list[nn.Parameter]:
         """None: logits have no unit."""
+        return []
+
+
+class BoundedHead(TaskHead):
+    """A regression between 0 and `LARGEST`, as a share of it by one sigmoid; N×``inner`` to N×1.
+
+    No face has an answer outside, as a number may, and no answer is stuck between two others, as an
+    expected value may be where the shares of the years between them are nearly 0.
+    """
+
+    LARGEST = 120
+
+    def forward(self, x: Tensor) -> Tensor:
+        # In float32 whatever the rest runs in: bfloat16 knows no numbers between 64 and 64.5.
+        return self.LARGEST * super().forward(x).float().sigmoid()
+
+    @torch.no_grad()
+    def start_at(self, mean: float | None, unit: float) -> None:
+        """The bias becomes what gives the mean; the weights stay, for a share has no unit."""
+        if mean is not None:
+            share = min(max(mean / self.LARGEST, 0.01), 0.99)
+            self.output.bias.fill_(math.log(share / (1 - share)))
+
+    def unit_parameters(self) -> list[nn.Parameter]:
+        """None: a share has no unit."""
         return []
 
 
@@ -295,9 +321,11 @@ def head_of(
 
     Raises AgeGenderEmoError for a kind that is not known.
     """
-    _one_of("regression", regression, ("number", "expected"))
+    _one_of("regression", regression, ("number", "expected", "bounded"))
     if spec.kind == "regression" and regression == "expected":
         return ExpectedHead(inner, hidden, dropout)
+    if spec.kind == "regression" and regression == "bounded":
+        return BoundedHead(inner, hidden, spec.outputs, dropout)
     return TaskHead(inner, hidden, spec.outputs, dropout)
 
 
@@ -314,8 +342,8 @@ def library_net(
     """A network of a library, which gives N×``width`` features, as a backbone.
 
     ``neck`` is ``"linear"``, one last layer a task with dropout before it where a rate is given, or
-    ``"mlp"``, neck and heads of AgeGenderNet. ``regression`` is ``"number"``, or ``"expected"`` for
-    an `ExpectedHead`.
+    ``"mlp"``, neck and heads of AgeGenderNet. ``regression`` is ``"number"``, ``"expected"`` for an
+    `ExpectedHead`, or ``"bounded"`` for a `BoundedHead`.
 
     Raises AgeGenderEmoError for another word.
     """

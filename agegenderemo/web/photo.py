@@ -34,7 +34,7 @@ from agegenderemo.web.picture_input import PictureFile
 from agegenderemo.web.reading import Photo, read_photo
 
 _ABOUT_EXAMPLES = (
-    "Eileen Collins, Grace Hopper, and the Solvay conference of 1927, in which the shipped network "
+    "Eileen Collins, Grace Hopper, and the Solvay conference of 1927, in which AgeGenderNet "
     "takes Marie Curie for a man."
 )
 MAX_SHOWN_SIDE = 2400
