@@ -123,7 +123,7 @@ def test_a_network_without_a_graph_is_refused_before_it_learns() -> None:
         fresh_network(replace(config, stages=(Stage(160, 1), Stage(64, 1))))
 
 
-@pytest.mark.parametrize("regression", ["number", "expected"])
+@pytest.mark.parametrize("regression", ["number", "expected", "bounded"])
 @pytest.mark.parametrize("neck", ["linear", "mlp"])
 def test_heads_of_every_kind_come_back_with_their_graph(
     neck: str, regression: str, tmp_path: Path

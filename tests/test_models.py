@@ -12,7 +12,14 @@ from agegenderemo.errors import AgeGenderEmoError, TaskError
 from agegenderemo.models import create_model, get_spec, register, set_regression_start
 from agegenderemo.models.agegendernet import AgeGenderNetBackbone, ResidualBlock
 from agegenderemo.models.checkpoint import parameter_count
-from agegenderemo.models.heads import ExpectedHead, MultiTaskNet, TaskHead, mlp_neck, num_features
+from agegenderemo.models.heads import (
+    BoundedHead,
+    ExpectedHead,
+    MultiTaskNet,
+    TaskHead,
+    mlp_neck,
+    num_features,
+)
 from agegenderemo.models.layers import CBAM, AveragePool, ChannelAttention, SpatialAttention
 from agegenderemo.tasks import AGE, DEFAULT_TASKS, EMOTION6, GENDER
 from agegenderemo.types import InputSpec
@@ -142,6 +149,27 @@ def test_an_expected_value_starts_at_the_mean(mean: float, said: float) -> None:
     assert at_rest.item() == pytest.approx(said, abs=0.01)
     logits = output.bias.detach()
     assert torch.allclose(logits.diff(), logits.diff().mean(), atol=1e-4)  # no bump anywhere
+
+
+def test_a_bounded_number_stays_between_its_bounds_and_starts_at_the_mean() -> None:
+    torch.manual_seed(0)
+    net = create_model("resnet18", DEFAULT_TASKS, regression="bounded").eval()
+    head = net.head("age")
+    assert isinstance(head, BoundedHead)
+    assert not isinstance(net.head("gender"), BoundedHead)
+    before = net.head_output("age").weight.clone()
+    for mean, said in ((33.5, 33.5), (-3.0, 1.2), (250.0, 118.8)):
+        set_regression_start(net, "age", mean, 20)
+        at_rest = head(torch.zeros(1, net.num_features))
+        assert at_rest.shape == (1, 1)
+        assert at_rest.item() == pytest.approx(said, abs=0.01)
+    assert torch.equal(net.head_output("age").weight, before)
+    assert head.unit_parameters() == []
+    far = head(1e6 * torch.randn(64, net.num_features))
+    assert far.min() >= 0
+    assert far.max() <= BoundedHead.LARGEST == 120
+    with torch.autocast("cpu", torch.bfloat16):
+        assert head(torch.zeros(1, net.num_features)).dtype == torch.float32
 
 
 def test_necks_and_regressions_are_options() -> None:
