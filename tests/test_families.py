@@ -1,5 +1,6 @@
 """Families on backbones of other libraries: never fetched, folded, and added in six lines."""
 
+import math
 import re
 import socket
 import subprocess
@@ -167,6 +168,25 @@ def test_mobileone_has_the_stated_parameters_when_it_is_folded(
     assert main(["models", "mobileone_s0", "--size", "64"]) == 0
     said = capsys.readouterr().out.splitlines()[1].split()
     assert (said[1], said[3]) == (f"{parameter_count(net):,}", f"{parameter_count(smaller):,}")
+
+
+def test_activations_of_mobileone_may_have_a_ceiling() -> None:
+    """Without one a rare picture blows them up, layer by layer."""
+    torch.manual_seed(0)
+    free = create_model("mobileone_s0", DEFAULT_TASKS, branches=1).eval()
+    low = create_model("mobileone_s0", DEFAULT_TASKS, branches=1, ceiling=0.5).eval()
+    low.load_state_dict(free.state_dict())
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        assert free(1e4 * x).features.max() > 10
+        features = low(1e4 * x).features
+        assert 0 <= features.min() < features.max() <= 0.5
+        smaller, options = folded(low, "mobileone_s0", {"branches": 1, "ceiling": 0.5})
+        assert torch.allclose(smaller(x).features, low(x).features, atol=1e-3)
+    assert options["ceiling"] == 0.5
+    for wrong in (0, -1.0, math.inf, math.nan):
+        with pytest.raises(ValueError, match="ceiling must be a number above 0"):
+            create_model("mobileone_s0", DEFAULT_TASKS, ceiling=wrong)
 
 
 def test_mobileone_is_the_same_network_however_many_branches_it_learnt_with() -> None:

@@ -142,7 +142,9 @@ class BoundedHead(TaskHead):
 
     def forward(self, x: Tensor) -> Tensor:
         # In float32 whatever the rest runs in: bfloat16 knows no numbers between 64 and 64.5.
-        return self.LARGEST * super().forward(x).float().sigmoid()
+        for layer in self:
+            x = layer(x)
+        return self.LARGEST * x.float().sigmoid()
 
     @torch.no_grad()
     def start_at(self, mean: float | None, unit: float) -> None:

@@ -1,11 +1,13 @@
 """MobileOne (Vasu et al. 2022) by timm: several branches while it learns, one convolution a layer
 afterwards."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Unpack, cast
 
 from timm.models.byobnet import ByoBlockCfg, model_cfgs
+from torch import nn
 
 from agegenderemo.models.heads import HeadOptions, MultiTaskNet
 from agegenderemo.models.registry import register
@@ -31,17 +33,22 @@ def mobileone_s0(
     *,
     folded: bool = False,
     branches: int = 4,
+    ceiling: float | None = None,
     **options: Unpack[HeadOptions],
 ) -> MultiTaskNet:
     """MobileOne-S0, 1.05 million parameters when ``folded``; the rest as in `library_net`.
 
     ``branches`` is how many k×k convolutions a layer has beside its 1×1 one while it learns, 4 in
     the paper; with 1 it learns two to three times as many faces in the same time. Folded it is the
-    same network. Raises ValueError for less than 1.
+    same network. ``ceiling`` is the most that an activation gives, as 6 is in a ReLU6: without one,
+    a rare picture may drive a channel to ten thousand times what it ever was. Raises ValueError for
+    less than 1 branch, or a ceiling that is not above 0.
     """
     if branches < 1:
         raise ValueError(f"branches must be 1 or more, not {branches}")
-    return timm_net(
+    if ceiling is not None and not 0 < ceiling < math.inf:
+        raise ValueError(f"ceiling must be a number above 0, not {ceiling}")
+    net = timm_net(
         "mobileone_s0",
         tasks,
         folded=folded,
@@ -49,6 +56,12 @@ def mobileone_s0(
         config={"blocks": _blocks("mobileone_s0", branches)},
         **options,
     )
+    if ceiling is not None:
+        for module in list(net.backbone.modules()):
+            for name, activation in list(module.named_children()):
+                if isinstance(activation, nn.ReLU):
+                    setattr(module, name, nn.Hardtanh(0.0, ceiling, inplace=True))
+    return net
 
 
 def _blocks(name: str, branches: int) -> list[list[ByoBlockCfg]]:
