@@ -17,7 +17,7 @@ from agegenderemo import __version__
 from agegenderemo.cli import COMMANDS
 from agegenderemo.report import fill_page, load_card
 from agegenderemo.report.table import NOT_MEASURED
-from agegenderemo.resources import default_checkpoint
+from agegenderemo.resources import DEFAULT_MODEL, find_checkpoint, shipped_checkpoints
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -26,6 +26,7 @@ PAGES = (
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "checkpoints/README.md",
+    "checkpoints/mobileone_s0.md",
     "docs/evaluation.md",
     "docs/experiments.md",
     "docs/spaces.md",
@@ -183,13 +184,21 @@ def test_every_picture_that_ships_has_its_rights_told() -> None:
     assert [name for name in pictures if f"`{name}`" not in told] == []
 
 
-@pytest.mark.parametrize("page", ["README.md", "checkpoints/README.md"])
-def test_the_tables_are_what_evaluate_measured(page: str) -> None:
+CARDS = {path.stem: f"checkpoints/{path.stem}.md" for path in shipped_checkpoints()[1:]}
+CARDS[DEFAULT_MODEL] = "checkpoints/README.md"
+
+
+@pytest.mark.parametrize(
+    ("network", "page"), [(DEFAULT_MODEL, "README.md"), *sorted(CARDS.items())]
+)
+def test_the_tables_are_what_evaluate_measured(network: str, page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
+    assert page in PAGES
+    assert "<!-- table plain -->" in text
     assert "<!-- table results -->" in text
-    assert fill_page(ROOT / page, default_checkpoint()) == text
+    assert fill_page(ROOT / page, find_checkpoint(network)) == text
     assert NOT_MEASURED not in text
-    figures = load_card(default_checkpoint())["utkface"]["tasks"]["age"]
+    figures = load_card(find_checkpoint(network))["utkface"]["tasks"]["age"]
     low, high = figures["intervals"]["mae"]
     mean = f"{figures['mae']:.2f} years ({low:.2f} to {high:.2f})"
     assert f"| {mean} | {figures['sd']:.2f} years |" in text
