@@ -30,10 +30,13 @@ class Stranger:
         self.config: dict[str, Any] = self.web.get(f"{self.url}config").json()
         self._calls = 0
 
+    def components(self, name: str) -> list[dict[str, Any]]:
+        """The components with that ``elem_id``, one on the page of each network."""
+        return [one for one in self.config["components"] if one["props"].get("elem_id") == name]
+
     def component(self, name: str) -> int:
-        """The number of the component with that ``elem_id``."""
-        parts = self.config["components"]
-        return next(int(one["id"]) for one in parts if one["props"].get("elem_id") == name)
+        """The number of the first of them."""
+        return int(self.components(name)[0]["id"])
 
     def function(self, given: str, answered: str) -> dict[str, Any]:
         """The function from one component to another."""

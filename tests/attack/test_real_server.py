@@ -9,6 +9,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from PIL import Image
 from real_server import CODE, Stranger, file, paths_in
 
 from agegenderemo import Analyzer
+from agegenderemo.resources import shipped_checkpoints
 from agegenderemo.web.app import build_demo
 from agegenderemo.web.guard import HostRules
 from agegenderemo.web.guard.assembly import mount
@@ -71,10 +73,9 @@ def test_the_page_shows_and_hands_out_what_it_made(stranger: Stranger) -> None:
 
 
 def test_the_examples_can_be_chosen(stranger: Stranger) -> None:
-    parts = stranger.config["components"]
-    (examples,) = (one["props"] for one in parts if one["props"].get("elem_id") == "photo-examples")
-    assert len(paths_in(examples)) >= 2
-    for path in paths_in(examples):
+    found = [paths_in(one["props"]) for one in stranger.components("photo-examples")]
+    assert [len(paths) >= 2 for paths in found] == [True for _ in shipped_checkpoints()]
+    for path in {path for paths in found for path in paths}:
         assert stranger.fetch(path).status_code == 200
         function = stranger.function("photo-input", "photo-picture")
         assert stranger.join(function["id"], [file(path)]).status_code == 200
@@ -193,9 +194,11 @@ def test_every_answer_carries_the_headers(stranger: Stranger) -> None:
 def test_a_chosen_face_is_a_number_in_the_list(stranger: Stranger) -> None:
     functions = stranger.config["dependencies"]
     kinds = {one["id"]: one["type"] for one in stranger.config["components"]}
-    (chooser,) = (f for f in functions if [kinds[n] for n in f["inputs"]] == ["state"])
-    faces = [{"face": one} for one in (0, -1, True, "0", None, 1e9, [0], {"a": 1})]
-    for number, data in enumerate((*faces, None, {}, {"fac": 0}, {"_data": 0}, 0, "face", [0])):
+    choosers = [f for f in functions if [kinds[n] for n in f["inputs"]] == ["state"]]
+    assert len(choosers) == len(shipped_checkpoints())  # one on the page of each network
+    asked: list[Any] = [{"face": one} for one in (0, -1, True, "0", None, 1e9, [0], {"a": 1})]
+    asked += [None, {}, {"fac": 0}, {"_data": 0}, 0, "face", [0]]
+    for number, (chooser, data) in enumerate(product(choosers, asked)):
         session = f"chooser-{number}"
         body = {"data": [None], "fn_index": chooser["id"], "session_hash": session,
                 "event_data": data}  # fmt: skip
