@@ -184,8 +184,8 @@ def test_activations_of_mobileone_may_have_a_ceiling() -> None:
         smaller, options = folded(low, "mobileone_s0", {"branches": 1, "ceiling": 0.5})
         assert torch.allclose(smaller(x).features, low(x).features, atol=1e-3)
     assert options["ceiling"] == 0.5
-    for wrong in (0, -1.0, math.inf, math.nan):
-        with pytest.raises(ValueError, match="ceiling must be a number above 0"):
+    for wrong in (0, -1.0, 1e-30, 1e39, 10**400, math.inf, math.nan, True):
+        with pytest.raises(ValueError, match=r"ceiling must be a number from 0\.1 to 1000"):
             create_model("mobileone_s0", DEFAULT_TASKS, ceiling=wrong)
 
 
@@ -196,8 +196,9 @@ def test_mobileone_is_the_same_network_however_many_branches_it_learnt_with() ->
     assert options == {"branches": 1, "folded": True}
     usual = create_model("mobileone_s0", DEFAULT_TASKS, folded=True)
     assert usual.load_state_dict(smaller.state_dict())
-    with pytest.raises(ValueError, match="branches must be 1 or more, not 0"):
-        create_model("mobileone_s0", DEFAULT_TASKS, branches=0)
+    for wrong in (0, 9, 1_000_000, True):  # each is built before it is folded
+        with pytest.raises(ValueError, match=f"branches must be 1 to 8, not {wrong}"):
+            create_model("mobileone_s0", DEFAULT_TASKS, branches=wrong)
 
 
 def test_what_is_folded_already_stays_as_it_is() -> None:

@@ -184,7 +184,7 @@ def test_necks_and_regressions_are_options() -> None:
     assert rates(create_model("alexnet", (AGE,), dropout_scale=0.5)) == [0.25, 0.25]
     with pytest.raises(AgeGenderEmoError, match="'neck' of a network is linear or mlp, not 'x'"):
         create_model("resnet18", DEFAULT_TASKS, neck="x")
-    with pytest.raises(AgeGenderEmoError, match="'regression' of a network is number or expected"):
+    with pytest.raises(AgeGenderEmoError, match="is number or expected or bounded, not 'x'"):
         create_model("resnet18", DEFAULT_TASKS, regression="x")
 
 

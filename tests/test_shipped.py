@@ -37,7 +37,7 @@ BOUNDS: dict[str, dict[str, float]] = {
     },
     "mobileone_s0": {
         "age": 5.7, "gender": 0.92, "emotion": 0.83, "band": 0.47, "fairface gender": 0.87,
-        "off 80 %": 0.02, "calibration": 0.02,
+        "off 80 %": 0.025, "calibration": 0.02,
     },
 }  # fmt: skip
 """What each network is not to fall behind: years off on UTKFace, shares that are right, and how far

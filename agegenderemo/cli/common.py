@@ -25,7 +25,7 @@ class Command:
         return f"{self.help[0].upper()}{self.help[1:]}."
 
 
-def add_checkpoint(parser: argparse.ArgumentParser, help: str = "default: the shipped one") -> None:
+def add_checkpoint(parser: argparse.ArgumentParser, help: str = "default: agegendernet") -> None:
     """``--model NAME|FILE|hf://USER/REPO``, of old ``--checkpoint``; None where it is not given."""
     parser.add_argument(
         "--model",
@@ -53,7 +53,7 @@ def printable(text: str) -> str:
 
 
 def checkpoint_path(args: Arguments) -> Path:
-    """The checkpoint that was named, or the shipped one; raises CheckpointError for an unknown
+    """The checkpoint that was named, or the usual one; raises CheckpointError for an unknown
     name."""
     from agegenderemo.resources import find_checkpoint
 

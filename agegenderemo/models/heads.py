@@ -134,8 +134,8 @@ class ExpectedHead(TaskHead):
 class BoundedHead(TaskHead):
     """A regression between 0 and `LARGEST`, as a share of it by one sigmoid; N×``inner`` to N×1.
 
-    No face has an answer outside, as a number may, and no answer is stuck between two others, as an
-    expected value may be where the shares of the years between them are nearly 0.
+    Meant for ages in years. No face has an answer outside, as a number may, and no answer is stuck
+    between two others, as an expected value may be where shares between them are nearly 0.
     """
 
     LARGEST = 120

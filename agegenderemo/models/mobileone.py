@@ -1,7 +1,6 @@
 """MobileOne (Vasu et al. 2022) by timm: several branches while it learns, one convolution a layer
 afterwards."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Unpack, cast
@@ -41,13 +40,14 @@ def mobileone_s0(
     ``branches`` is how many k×k convolutions a layer has beside its 1×1 one while it learns, 4 in
     the paper; with 1 it learns two to three times as many faces in the same time. Folded it is the
     same network. ``ceiling`` is the most that an activation gives, as 6 is in a ReLU6: without one,
-    a rare picture may drive a channel to ten thousand times what it ever was. Raises ValueError for
-    less than 1 branch, or a ceiling that is not above 0.
+    a rare picture may drive a channel to a thousand times what it usually is. Raises ValueError for
+    branches beyond 1 to 8, or a ceiling beyond 0.1 to 1000.
     """
-    if branches < 1:
-        raise ValueError(f"branches must be 1 or more, not {branches}")
-    if ceiling is not None and not 0 < ceiling < math.inf:
-        raise ValueError(f"ceiling must be a number above 0, not {ceiling}")
+    # A checkpoint of a stranger may say anything here.
+    if isinstance(branches, bool) or branches not in range(1, 9):
+        raise ValueError(f"branches must be 1 to 8, not {branches}")
+    if isinstance(ceiling, bool) or (ceiling is not None and not 0.1 <= ceiling <= 1000):
+        raise ValueError(f"ceiling must be a number from 0.1 to 1000, not {ceiling}")
     net = timm_net(
         "mobileone_s0",
         tasks,

@@ -1,4 +1,4 @@
-"""The networks for the edge: small, taught by the shipped one."""
+"""The networks for the edge: small, taught by AgeGenderNet."""
 
 from dataclasses import replace
 
